@@ -1,0 +1,1 @@
+"""The ten deployable functions, one folder each, and the actions. They never import each other."""

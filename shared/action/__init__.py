@@ -1,0 +1,1 @@
+"""What an action declares, how one is found, and the life of one attempt."""

@@ -1,0 +1,68 @@
+"""The contract of an action: what one file in `functions/actions` declares and what it need not care about.
+
+An action is a pure planner with a declaration. It never talks HTTP, Redis or events; steps, preconditions, marks,
+deadlines and undo records are the lifecycle's (`shared.action.lifecycle`). The module holds exactly one subclass of
+`Action`, whose `name` is the file's name.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar, Literal, NamedTuple
+
+from shared.model.base import Model
+from shared.model.facts import Facts
+from shared.model.plan import Plan, Refusal
+
+
+class Rule(NamedTuple):
+    """One RBAC rule that the action's ServiceAccount needs; `group` is "" for the core API."""
+
+    group: str
+    resource: str  # plural, with a subresource such as `pods/eviction`
+    verbs: tuple[str, ...]
+
+
+class Example(NamedTuple):
+    """A case that the contract suite runs: facts and parameters to the number of writes or the refusal's reason."""
+
+    title: str
+    facts: dict[str, Any]
+    params: dict[str, Any]
+    writes: int = 0
+    refusal: str = ""
+
+
+class NoParams(Model):
+    """For actions without parameters."""
+
+
+class Action(ABC):
+    """One way to heal. All durations in seconds."""
+
+    name: ClassVar[str]
+    summary: ClassVar[str]  # one sentence, for the catalogue, the model's schema and people
+    risk: ClassVar[Literal["none", "low", "medium", "high"]]
+    kind: ClassVar[Literal["patch", "evict", "none"]]  # none: writes nothing, only tells
+    scopes: ClassVar[tuple[str, ...]]  # kinds of scope it can heal
+    Params: ClassVar[type[Model]] = NoParams  # every field bounded
+    rbac: ClassVar[tuple[Rule, ...]] = ()
+    cooldown_s: ClassVar[int] = 300  # at least soak plus one minute
+    soak_s: ClassVar[int] = 60
+    step_s: ClassVar[int] = 25  # one step's deadline; Serving cuts nothing that ends within 30 s
+    until_s: ClassVar[int] = 0  # a temporary change is taken back after that long; 0: it stays
+    touches_protected: ClassVar[bool] = False
+    proof: ClassVar[Literal["api", "controller", "real workload"]] = "api"
+    examples: ClassVar[tuple[Example, ...]]
+
+    @abstractmethod
+    def plan(self, facts: Facts, params: Any) -> Plan | Refusal:
+        """A pure function of its arguments: no clock, no network, no randomness."""
+
+    @abstractmethod
+    def healthy(self, facts: Facts) -> bool:
+        """Whether the scope looks cured in facts that were taken after the soak."""
+
+    def worse(self, before: Facts, after: Facts) -> bool:
+        """Whether the change did harm: by default, fewer ready replicas than before."""
+        if before.replicas is None or after.replicas is None:
+            return False
+        return after.replicas.ready < before.replicas.ready

@@ -1,0 +1,91 @@
+"""What triage saw of the cluster, once, before anything was decided: bounded, redacted, never re-read by the router."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from shared.model.base import Model
+
+ScopeKind = Literal[
+    "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Pod", "Node", "PersistentVolumeClaim", "unknown"
+]
+Autonomy = Literal["off", "observe", "suggest", "approve", "auto"]
+
+
+class ObjectRef(Model):
+    """One Kubernetes object. `namespace` is empty for cluster-wide kinds, `uid` is empty while nobody has read it."""
+
+    kind: str
+    namespace: str = ""
+    name: str
+    uid: str = ""
+
+
+class Scope(Model):
+    """What is healed and counted: the root owner of the object, or the node or claim itself.
+
+    `key` is the stable name under which cooldown, lease, breaker and attempts are kept: a pod replaced under a new
+    name is the same patient. An unknown scope has kind `unknown` and key `alert/<fingerprint>`.
+    """
+
+    kind: ScopeKind
+    namespace: str = ""
+    name: str
+    uid: str = ""
+
+    @property
+    def key(self) -> str:
+        if self.kind == "unknown":
+            return self.name
+        return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
+
+
+class Replicas(Model):
+    """Of the scope, where it has any. All counts; `observed` tells whether the controller has seen the present spec."""
+
+    desired: int
+    ready: int
+    updated: int = 0
+    available: int = 0
+    observed: bool = True
+
+
+class ContainerState(Model):
+    name: str
+    ready: bool = False
+    restarts: int = 0
+    waiting: str = ""  # reason, such as CrashLoopBackOff
+    terminated: str = ""  # reason of the last end, such as OOMKilled
+    exit_code: int | None = None
+
+
+class PodFacts(Model):
+    name: str
+    uid: str
+    phase: str = ""
+    ready: bool = False
+    deleting: bool = False
+    age_s: int = 0
+    containers: tuple[ContainerState, ...] = ()
+
+
+class Facts(Model):
+    """One read-only snapshot. `taken_at` in ms since the Unix epoch; lists are bounded by the taker."""
+
+    taken_at: int
+    scope: Scope
+    object: ObjectRef | None = None  # what the alert named, if it still exists
+    autonomy: Autonomy = "observe"
+    namespace_labels: dict[str, str] = Field(default_factory=dict)
+    replicas: Replicas | None = None
+    pods: tuple[PodFacts, ...] = ()  # at most 50 of the scope, the ones that are not ready first
+    pod_count: int = 0
+    autoscaler: str = ""  # name of the HPA that owns the replicas
+    disruption_allowed: int | None = None  # smallest `disruptionsAllowed` of the PDBs that match; None without one
+    gitops_owner: str = ""  # "argocd" or "flux" when their marks are on the scope
+    paused: bool = False
+    rolling_out: bool = False
+    last_changed_by: str = ""  # field manager of the newest write to the scope's spec that was not ours
+    last_changed_at: int = 0  # ms, 0 when unknown
+    spec: dict[str, Any] = Field(default_factory=dict)  # the bounded part of the scope's spec that plans may read
+    stop_mode: Literal["run", "stop", "freeze"] = "run"  # as the ConfigMap says

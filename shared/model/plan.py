@@ -1,0 +1,64 @@
+"""A plan: what would be written, absolutely and in order, with what it takes back.
+
+A plan is a pure function of facts and parameters. Its hash covers the writes alone, so that the same writes planned
+from fresher facts are still the same plan. It must never hold a resourceVersion or anything of a status.
+"""
+
+import hashlib
+from typing import Any, Literal
+
+from shared.model.base import Model, canonical
+from shared.model.facts import ObjectRef
+
+
+class Write(Model):
+    """One absolute change to one object.
+
+    `patch`: the field at JSON pointer `path` goes from `before` to `after` (None for "not there").
+    `evict`: the pod with exactly that uid is evicted; `path`, `before` and `after` stay empty.
+    """
+
+    verb: Literal["patch", "evict"]
+    target: ObjectRef  # with its uid
+    path: str = ""
+    before: Any = None
+    after: Any = None
+
+
+class Touches(Model):
+    """What the plan disturbs, for the blast radius: `count` of `population` things of kind `unit`."""
+
+    unit: str = "none"
+    count: int = 0
+    population: int = 0
+
+
+class Plan(Model):
+    """Ordered writes; each is one step of the executor. An empty plan writes nothing (`notify_only`)."""
+
+    writes: tuple[Write, ...] = ()
+    touches: Touches = Touches()
+
+    @property
+    def hash(self) -> str:
+        writes = [write.model_dump(mode="json") for write in self.writes]
+        return hashlib.sha256(canonical(writes)).hexdigest()
+
+    def inverse(self) -> "Plan | None":
+        """The plan that takes this one back, last write first; None when a write cannot be taken back."""
+        if not self.writes or any(write.verb != "patch" for write in self.writes):
+            return None
+        back = tuple(
+            write.model_copy(update={"before": write.after, "after": write.before}) for write in reversed(self.writes)
+        )
+        return Plan(writes=back, touches=self.touches)
+
+
+class Refusal(Model):
+    """Why an action would not plan or would not write: a word from `Reason` and a sentence for a person at 3 a.m."""
+
+    reason: Literal[
+        "not-found", "changed", "protected", "gitops", "autoscaler", "disruption-budget", "nothing-to-do",
+        "unsupported", "bounds", "bare-pod", "paused",
+    ]
+    text: str
