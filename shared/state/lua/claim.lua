@@ -1,0 +1,80 @@
+-- claim (sweeper; no authority): leases the due entries and says what each of them is.
+--
+-- req.limit  at most so many
+-- Returns    {"entries":[entry, ...], "more":bool}; entry.pubs counts the publications, entry.event is an alert's draft
+-- An entry stays and comes again (1, 2, 4 min) until the next transition moves it. An `alert` after its second time,
+-- a `stage` past its time and any other entry that was published three times in vain becomes `tell` "stuck at <kind>".
+-- `tell` and `redrive` back off and are never given up; `incident` comes every hour.
+
+if not hydrated then return '{"refused":"epoch"}' end
+
+local MINUTE = 60000
+
+-- One sweeper serves all tenants and clusters: the entry says whose it is.
+local function stuck(entry, at)
+  local incident = not blank(entry.incident) and hash(incident_key(entry.incident)) or {}
+  due_del(entry.kind, entry.ref)
+  count('stuck')
+  count('stuck_total|at=' .. at)
+  if incident.id then
+    audit(incident.id, 'stuck', { at = at })
+    if entry.kind == 'stage' then
+      touch(incident.id, { stage = '' })
+    elseif entry.kind == 'attempt' or entry.kind == 'step' or entry.kind == 'soak' then
+      -- The lease runs out by its own time: a late run may still be there.
+      touch(incident.id, { attempt = '', soak = '' })
+      if entry.kind == 'soak' then release(incident.scope, entry.attempt) end
+      incident.attempt, incident.soak = '', ''
+      close_if_quiet(incident, 'resolved')
+    elseif entry.kind == 'revert' then
+      touch(incident.id, { undo = '' })
+      incident.undo = ''
+      close_if_quiet(incident, 'resolved')
+    end
+  end
+  local reason = 'stuck at ' .. at
+  if entry.kind == 'revert' then reason = reason .. '; akeso undo ' .. entry.ref end
+  tell(incident.id or entry.incident or (entry.kind .. '-' .. entry.ref), reason)
+end
+
+local out = {}
+local members = redis.call('ZRANGEBYSCORE', P .. ':due', '-inf', now, 'LIMIT', 0, req.limit)
+for _, member in ipairs(members) do
+  local text = redis.call('HGET', P .. ':due:entries', member)
+  if not text then
+    redis.call('ZREM', P .. ':due', member)
+  else
+    local entry = cjson.decode(text)
+    req.tenant, req.cluster = entry.tenant, entry.cluster
+    entry.pubs = entry.pubs + 1
+    local kind, give = entry.kind, true
+    local next_at = now + MINUTE * 2 ^ (entry.pubs - 1)
+    if kind == 'tell' or kind == 'redrive' then
+      next_at = now + MINUTE * math.min(2 ^ (entry.pubs - 1), 30)
+    elseif kind == 'incident' then
+      next_at = now + HOUR
+      entry.hour = math.floor(now / HOUR)
+    elseif kind == 'stage' then
+      stuck(entry, entry.stage)
+      next_at = nil
+    elseif kind == 'alert' and entry.pubs > 2 then
+      stuck(entry, 'intake')
+      next_at, give = nil, false
+    elseif entry.pubs > 3 then
+      stuck(entry, kind)
+      next_at, give = nil, false
+    end
+    if kind == 'alert' and give then entry.event = redis.call('HGET', k('ledger', entry.ref), 'event') or '' end
+    if next_at then
+      local event = entry.event
+      if kind == 'alert' then entry.event = nil end
+      redis.call('HSET', P .. ':due:entries', member, cjson.encode(entry))
+      redis.call('ZADD', P .. ':due', next_at, member)
+      entry.event = event
+    end
+    if give then out[#out + 1] = entry end
+    count('due_published_total|kind=' .. kind)
+  end
+end
+if #out == 0 then return '{"entries":[],"more":false}' end
+return cjson.encode({ entries = out, more = #members == req.limit })

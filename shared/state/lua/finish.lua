@@ -1,0 +1,137 @@
+-- finish (executor; the sweeper for a grant that nobody began): how one run of an attempt ended.
+--
+-- req.attempt, outcome (succeeded|failed|skipped|stopped|unused|unknown|progressing), text, resolved_by, writes
+-- req.step, next_step, delay (progressing), before, after, inverse, inverse_hash (opaque; absent where there is none)
+-- req.run ("" for the sweeper), grant + recovered {id, incident, scope, action, mode, of, ...}: the verified grant, from
+-- which an attempt that Redis lost is written anew
+-- Returns  {"outcome","cursor","incident","action","undo","text"} - the first one again when the attempt has ended
+-- Puts: step | soak | retry | revert | tell. Ends: start, attempt, step, revert. Closes a quiet incident unless a
+-- soak follows.
+
+if not hydrated then return '{"refused":"epoch"}' end
+
+local attempt = hash(k('attempt', req.attempt))
+if not attempt.id then
+  if not req.recovered then return '{"outcome":"unknown","lost":true}' end
+  local fields = req.recovered
+  fields.state, fields.recovered, fields.at, fields.cursor = 'begun', '1', now, req.step
+  set(k('attempt', req.attempt), TTL_ATTEMPT, fields)
+  attempt = hash(k('attempt', req.attempt))
+  audit(attempt.incident, 'recovered', { attempt = req.attempt, action = attempt.action })
+end
+if attempt.result then return attempt.result end
+if attempt.state == 'withdrawn' and req.outcome ~= 'unused' then req.outcome = 'unused' end
+if req.outcome == 'unused' and attempt.state == 'begun' then return '{"outcome":"begun"}' end
+-- A run that has lost the attempt to another has nothing to say any more.
+if attempt.state == 'begun' and attempt.run and req.run ~= '' and attempt.run ~= req.run then
+  return cjson.encode({ outcome = 'taken-over' })
+end
+
+local incident = hash(incident_key(attempt.incident))
+local undo, none = attempt.mode == 'undo', attempt.kind == 'none'
+local outcome, undo_command = req.outcome, ''
+if req.inverse and not undo then
+  set(k('attempt', attempt.id), TTL_ATTEMPT, { inverse = req.inverse, inverse_hash = req.inverse_hash })
+  attempt.inverse = req.inverse
+end
+if attempt.inverse then undo_command = 'akeso undo ' .. attempt.id end
+if num(req.writes) > 0 then count('writes', req.writes) end
+
+if outcome == 'progressing' then
+  set(k('attempt', attempt.id), TTL_ATTEMPT, { cursor = req.next_step, run = '', run_until = 0 })
+  due_del('attempt', attempt.id)
+  due_put('step', attempt.id, now + req.delay, {
+    incident = attempt.incident, attempt = attempt.id, action = attempt.action, grant = attempt.grant,
+    plan = attempt.plan, params = attempt.params, step = req.next_step,
+  })
+  audit(attempt.incident, 'progressing', { attempt = attempt.id, cursor = req.next_step })
+  return cjson.encode({
+    outcome = outcome, cursor = req.next_step, incident = attempt.incident, action = attempt.action, undo = undo_command,
+  })
+end
+
+due_del('start', attempt.id)
+due_del('attempt', attempt.id)
+due_del('step', attempt.id)
+local result = cjson.encode({
+  outcome = outcome, cursor = num(attempt.cursor), incident = attempt.incident, action = attempt.action,
+  undo = undo_command, text = req.text, resolved_by = req.resolved_by,
+})
+set(k('attempt', attempt.id), TTL_ATTEMPT, {
+  state = 'finished', outcome = outcome, finished_at = now, result = result, text = req.text or '',
+  before = req.before or '', after = req.after or '',
+})
+audit(attempt.incident, outcome, {
+  attempt = attempt.id, action = attempt.action, mode = attempt.mode, text = req.text, writes = req.writes,
+  resolved_by = req.resolved_by, before = req.before, after = req.after, undo = undo_command,
+})
+count('outcomes_total|action=' .. attempt.action .. '|outcome=' .. outcome)
+if incident.attempt == attempt.id then
+  touch(incident.id, { attempt = '' })
+  incident.attempt = ''
+end
+
+if none then
+  if outcome == 'succeeded' then tell(attempt.incident, req.text or 'told') end
+  return result
+end
+
+if undo then
+  release(attempt.scope, attempt.id)
+  if outcome ~= 'unused' and outcome ~= 'skipped' then cool(attempt.scope, now + num(attempt.cooldown)) end
+  due_del('revert', attempt.of)
+  if outcome == 'succeeded' then redis.call('HSET', k('attempt', attempt.of), 'undone_by', attempt.id) end
+  tell(attempt.incident, 'undo of ' .. attempt.of .. ': ' .. outcome .. (req.text and ' (' .. req.text .. ')' or ''))
+  if incident.id and incident.undo == attempt.of then
+    touch(incident.id, { undo = '' })
+    incident.undo = ''
+  end
+  if incident.id then close_if_quiet(incident, 'undone') end
+  return result
+end
+
+-- A next look, if one more attempt is left, else a person.
+local function again(at)
+  if incident.state ~= 'open' then return end
+  local left, limit = attempts_left(attempt.scope, attempt.family)
+  if left > 0 then
+    due_put('retry', attempt.incident, at, { incident = attempt.incident })
+  else
+    tell(attempt.incident, 'attempts used up: ' .. limit .. ' in 24 hours')
+  end
+end
+
+local cooldown_end = now + num(attempt.cooldown)
+if outcome == 'unused' then
+  release(attempt.scope, attempt.id)
+  give_back(attempt)
+  if attempt.state ~= 'withdrawn' then tell(attempt.incident, 'stuck at begin: ' .. (req.text or 'nobody began it')) end
+elseif outcome == 'skipped' then
+  release(attempt.scope, attempt.id)
+  if attempt.state == 'granted' then give_back(attempt) end
+  again(now + 60000)
+elseif outcome == 'succeeded' then
+  cool(attempt.scope, cooldown_end)
+  set(scope_key(attempt.scope), DAY + HOUR, { lease = attempt.id, lease_until = now + num(attempt.soak) + HOUR })
+  due_put('soak', attempt.id, now + num(attempt.soak), {
+    incident = attempt.incident, attempt = attempt.id, action = attempt.action, before = req.before,
+  })
+  if num(attempt.until_in) > 0 and attempt.inverse then
+    due_put('revert', attempt.id, now + num(attempt.until_in), { incident = attempt.incident, attempt = attempt.id })
+  end
+  if incident.id then touch(incident.id, { soak = attempt.id }) end
+  return result
+elseif outcome == 'failed' then
+  cool(attempt.scope, cooldown_end)
+  release(attempt.scope, attempt.id)
+  again(cooldown_end)
+  if undo_command ~= '' then tell(attempt.incident, 'failed half-way: ' .. (req.text or '') .. '; ' .. undo_command) end
+else
+  -- stopped, unknown: people; nothing is retried, nothing soaks.
+  cool(attempt.scope, cooldown_end)
+  if outcome == 'stopped' then release(attempt.scope, attempt.id) end
+  tell(attempt.incident, outcome .. ': ' .. attempt.action .. ' at step ' .. attempt.cursor .. ', ' .. (req.text or '')
+    .. (undo_command ~= '' and '; ' .. undo_command or ''))
+end
+if incident.id then close_if_quiet(incident, 'resolved') end
+return result

@@ -1,0 +1,240 @@
+-- What all scripts share; put before each of them when it is loaded. It decides nothing.
+--
+-- KEYS[1]  "{akeso}": every key hangs under this one hash tag, so that all of them lie in one slot.
+-- ARGV[1]  the request as a JSON object; always: tenant, cluster; by most: fn, src, id (function, source and id of
+--          the consumed event), and `now` (ms), which is honoured only while the stored epoch says dev.
+-- Returns  a JSON object. {"refused":"epoch"} when Redis was lost, replaced or never hydrated.
+--
+-- All times are ms since the Unix epoch, all spans ms. What Lua need not read (events, plans, facts, grants) stays an
+-- opaque string, because cjson cannot tell an empty list from an empty object.
+
+local P = KEYS[1]
+local req = cjson.decode(ARGV[1])
+local SEP = '|'
+
+local HOUR, DAY = 3600000, 86400000
+local TTL_INBOX = 26 * HOUR      -- longer than any event lives (expirytime) plus a run
+local TTL_LEDGER = 8 * DAY       -- longer than AlertManager's repeat interval
+local TTL_INCIDENT = 14 * DAY    -- refreshed by the hourly look while open
+local TTL_ATTEMPT = 8 * DAY      -- longer than an undo is offered
+local TTL_TOMBSTONE = DAY
+local STAGE = 180000             -- a stage that is silent for three minutes is stuck
+local HEARTBEAT = 600000         -- Watchdog older than ten minutes: AlertManager is not heard
+
+local function k(...)
+  return P .. ':' .. req.tenant .. ':' .. req.cluster .. ':' .. table.concat({...}, ':')
+end
+
+local function num(value) return tonumber(value) or 0 end
+
+-- A table from HGETALL; fields that are not there are nil.
+local function hash(key)
+  local flat, out = redis.call('HGETALL', key), {}
+  for i = 1, #flat, 2 do out[flat[i]] = flat[i + 1] end
+  return out
+end
+
+local function set(key, ttl, fields)
+  local flat = {}
+  for field, value in pairs(fields) do
+    flat[#flat + 1] = field
+    flat[#flat + 1] = tostring(value)
+  end
+  redis.call('HSET', key, unpack(flat))
+  redis.call('PEXPIRE', key, ttl)
+end
+
+-- Time and epoch ----------------------------------------------------------------------------------------------------
+
+local epoch = hash(P .. ':epoch')
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if epoch.mode == 'dev' and req.now then now = req.now end
+local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local hydrated = epoch.value and epoch.run_id == run_id
+if hydrated then
+  -- Redis' clock may step back; a deadline that has passed stays passed.
+  if now < num(epoch.clock) then now = num(epoch.clock) else redis.call('HSET', P .. ':epoch', 'clock', now) end
+end
+
+-- Inbox -------------------------------------------------------------------------------------------------------------
+
+local function inbox_key(fn, src, id)
+  return P .. ':inbox:' .. fn .. ':' .. redis.sha1hex(src .. '\0' .. id)
+end
+
+-- The first result for this event, marked as a replay, or nil.
+local function replay(part)
+  local seen = redis.call('GET', inbox_key(req.fn .. (part or ''), req.src, req.id))
+  return seen and '{"replay":true,' .. string.sub(seen, 2) or nil
+end
+
+local function remember(result, part)
+  local text = cjson.encode(result)
+  redis.call('SET', inbox_key(req.fn .. (part or ''), req.src, req.id), text, 'PX', TTL_INBOX)
+  return text
+end
+
+-- Counters and audit ------------------------------------------------------------------------------------------------
+
+local function count(name, by)
+  redis.call('HINCRBY', P .. ':counters', name, by or 1)
+end
+
+-- One line of the incident's chain: "<link> <record>", link = sha1hex(previous link .. record).
+local function audit(incident, what, record)
+  local head = k('audit', incident, 'head')
+  local seq = redis.call('HINCRBY', head, 'seq', 1)
+  local previous = redis.call('HGET', head, 'link') or string.rep('0', 40)
+  record.seq, record.at, record.what, record.fn = seq, now, what, req.fn
+  record.event, record.policy = req.id, redis.call('HGET', P .. ':policy', 'revision') or ''
+  local text = cjson.encode(record)
+  local link = redis.sha1hex(previous .. text)
+  redis.call('HSET', head, 'link', link)
+  redis.call('RPUSH', k('audit', incident), link .. ' ' .. text)
+  redis.call('SADD', P .. ':audit:unsealed', req.tenant .. SEP .. req.cluster .. SEP .. incident)
+end
+
+-- Deadlines ---------------------------------------------------------------------------------------------------------
+
+local function due_member(kind, ref) return kind .. SEP .. req.tenant .. SEP .. req.cluster .. SEP .. ref end
+
+-- Puts or replaces the entry. The token makes the ids of the events that it publishes: the same for every
+-- re-publication, another one for a later entry under the same name.
+local function due_put(kind, ref, at, body)
+  local member = due_member(kind, ref)
+  body.kind, body.ref, body.tenant, body.cluster, body.pubs, body.at = kind, ref, req.tenant, req.cluster, 0, at
+  body.token = redis.call('HINCRBY', P .. ':due:entries', '#', 1)
+  redis.call('ZADD', P .. ':due', at, member)
+  redis.call('HSET', P .. ':due:entries', member, cjson.encode(body))
+  return body
+end
+
+local function due_del(kind, ref)
+  local member = due_member(kind, ref)
+  redis.call('HDEL', P .. ':due:entries', member)
+  return redis.call('ZREM', P .. ':due', member)
+end
+
+local function due_at(kind, ref)
+  return redis.call('ZSCORE', P .. ':due', due_member(kind, ref))
+end
+
+-- A person is to be told once per incident and reason; what was told already is not told again.
+local function tell(incident, reason)
+  local ref = incident .. ':' .. string.sub(redis.sha1hex(reason), 1, 12)
+  if redis.call('SISMEMBER', k('told', incident), reason) == 1 or due_at('tell', ref) then return end
+  due_put('tell', ref, now, { incident = incident, reason = reason })
+  count('tell')
+end
+
+-- Ledger ------------------------------------------------------------------------------------------------------------
+
+-- Every distinct ledger entry ends exactly once: opened, joined, closed, suppressed, tombstoned or told.
+local function account(ledger, how)
+  if not ledger or ledger == '' then return end
+  due_del('alert', ledger)
+  local key = k('ledger', ledger)
+  if redis.call('EXISTS', key) == 1 and redis.call('HSETNX', key, 'end', how) == 1 then
+    redis.call('PEXPIRE', k('ledger', ledger), TTL_LEDGER)
+    count('alerts_accounted')
+    count('alerts_accounted_total|how=' .. how)
+  end
+end
+
+-- Scope, lease, budget ----------------------------------------------------------------------------------------------
+
+local function scope_key(scope) return k('scope', redis.sha1hex(scope)) end
+local function attempts_key(scope, family) return k('attempts', redis.sha1hex(scope .. SEP .. family)) end
+
+local function release(scope, attempt)
+  local key = scope_key(scope)
+  if redis.call('HGET', key, 'lease') == attempt then redis.call('HDEL', key, 'lease', 'lease_until') end
+end
+
+local function cool(scope, until_)
+  local key = scope_key(scope)
+  if until_ > num(redis.call('HGET', key, 'cooldown_until')) then
+    redis.call('HSET', key, 'cooldown_until', until_)
+    redis.call('PEXPIRE', key, DAY + until_ - now)
+  end
+end
+
+-- A grant that was never begun costs nothing.
+local function give_back(attempt)
+  redis.call('ZREM', attempts_key(attempt.scope, attempt.family), attempt.id)
+  redis.call('ZREM', k('rate'), attempt.id)
+end
+
+local function attempts_left(scope, family)
+  local limit = num(redis.call('HGET', P .. ':policy', 'attempts'))
+  local key = attempts_key(scope, family)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - DAY)
+  local used = redis.call('ZCARD', key)
+  return limit - used, limit, used
+end
+
+-- Incident ----------------------------------------------------------------------------------------------------------
+
+local function incident_key(incident) return k('incident', incident) end
+
+local function touch(incident, fields)
+  set(incident_key(incident), TTL_INCIDENT, fields)
+  redis.call('PEXPIRE', k('firing', incident), TTL_INCIDENT)
+  redis.call('PEXPIRE', k('tried', incident), TTL_INCIDENT)
+end
+
+local function blank(value) return value == nil or value == false or value == '' end
+
+-- Something has begun and must be finished and verified first.
+local function begun(incident)
+  if not blank(incident.soak) or not blank(incident.undo) then return true end
+  if blank(incident.attempt) then return false end
+  return redis.call('HGET', k('attempt', incident.attempt), 'state') ~= 'granted'
+end
+
+-- Something carries the incident on by itself: no second proposal beside it.
+local function live(incident)
+  return not (blank(incident.stage) and blank(incident.hold) and blank(incident.attempt)
+    and blank(incident.soak) and blank(incident.undo))
+end
+
+-- Proposals, holds and grants that have not begun are taken back.
+local function withdraw(incident)
+  due_del('stage', incident.id)
+  due_del('retry', incident.id)
+  due_del('hold', incident.id)
+  redis.call('DEL', k('hold', incident.id))
+  if not blank(incident.attempt) then
+    local attempt = hash(k('attempt', incident.attempt))
+    if attempt.state == 'granted' then
+      redis.call('HSET', k('attempt', attempt.id), 'state', 'withdrawn')
+      due_del('start', attempt.id)
+      release(attempt.scope, attempt.id)
+      give_back(attempt)
+      incident.attempt = ''
+    end
+  end
+  incident.stage, incident.hold = '', ''
+  touch(incident.id, { stage = '', hold = '', attempt = incident.attempt or '' })
+end
+
+local function close(incident, how)
+  withdraw(incident)
+  due_del('incident', incident.id)
+  for _, fingerprint in ipairs(redis.call('SMEMBERS', k('firing', incident.id))) do
+    redis.call('DEL', k('fingerprint', fingerprint))
+  end
+  redis.call('DEL', k('firing', incident.id))
+  touch(incident.id, { state = 'closed', closed_at = now, closed_how = how })
+  redis.call('SREM', P .. ':open', req.tenant .. SEP .. req.cluster .. SEP .. incident.id)
+  audit(incident.id, 'closed', { how = how })
+  count('incidents_closed_total|how=' .. how)
+  if not blank(incident.ticket) then tell(incident.id, 'closed: ' .. how .. ' at ' .. string.format('%.0f', now)) end
+end
+
+-- The last alert has resolved while something was live; now it is not any more.
+local function close_if_quiet(incident, how)
+  if incident.state == 'quiet' then close(incident, how) return true end
+  return false
+end

@@ -1,0 +1,184 @@
+-- open (triage): an alert or a request meets its incident: join, reopen or open it; close it; or leave it alone.
+--
+-- req.what       "firing" | "resolved" | "request"
+-- firing         ledger, fingerprint, starts, scope, family, severity, object, namespace, people ("" or why only people
+--                may handle it), alert (opaque)
+-- resolved       ledger, fingerprint, starts, truncated
+-- request        incident ("" for a person's run with scope and run), run (ref of its `retry` entry), hold ("" or the
+--                hold that the wish names), look (true: an hourly look, which starts nothing beside a waiting retry)
+-- Returns        {"result": triage | joined | live | closed | quiet | resolved | tombstoned | told | ended,
+--                 "incident", "reason", "tried":[...], "protected":bool, "opened":bool}
+-- Idempotent by (fn, src, id): the first result again.
+
+if not hydrated then return '{"refused":"epoch"}' end
+local seen = replay()
+if seen then return seen end
+
+local policy = hash(P .. ':policy')
+
+local function is_protected(namespace)
+  for _, pattern in ipairs(cjson.decode(policy.protected or '[]')) do
+    if string.match(namespace, pattern) then return true end
+  end
+  return false
+end
+
+local function answer(result, id, more)
+  local out = more or {}
+  out.result, out.incident = result, id
+  return remember(out)
+end
+
+-- Carries on with the machine: facts are taken by the caller.
+local function triage(incident, opened)
+  due_put('stage', incident.id, now + STAGE, { incident = incident.id, stage = 'triage' })
+  due_del('retry', incident.id)
+  touch(incident.id, { stage = 'triage' })
+  local tried = redis.call('LRANGE', k('tried', incident.id), 0, -1)
+  return answer('triage', incident.id, {
+    tried = #tried > 0 and tried or nil, scope = incident.scope, family = incident.family, opened = opened,
+    protected = is_protected(incident.namespace or ''), alert = incident.alert,
+  })
+end
+
+local function people(incident, why)
+  touch(incident.id, { people = why })
+  tell(incident.id, why)
+  return answer('told', incident.id, { reason = why })
+end
+
+local function create(scope, family, fields)
+  local name = redis.sha1hex(scope .. SEP .. family)
+  local id = 'inc-' .. string.sub(redis.sha1hex(name .. SEP .. req.tenant .. SEP .. req.cluster .. SEP .. now), 1, 16)
+  fields.id, fields.scope, fields.family, fields.state, fields.opened_at = id, scope, family, 'open', now
+  set(incident_key(id), TTL_INCIDENT, fields)
+  redis.call('SET', k('name', name), id, 'PX', TTL_INCIDENT)
+  redis.call('SADD', P .. ':open', req.tenant .. SEP .. req.cluster .. SEP .. id)
+  redis.call('ZADD', k('new'), now, id)
+  redis.call('PEXPIRE', k('new'), DAY)
+  audit(id, 'opened', { scope = scope, family = family, people = fields.people, severity = fields.severity })
+  count('incidents_opened_total|family=' .. family)
+  return hash(incident_key(id))
+end
+
+local function find(scope, family)
+  local id = redis.call('GET', k('name', redis.sha1hex(scope .. SEP .. family)))
+  return id and hash(incident_key(id)) or {}
+end
+
+local function add(incident)
+  redis.call('SADD', k('firing', incident.id), req.fingerprint)
+  redis.call('PEXPIRE', k('firing', incident.id), TTL_INCIDENT)
+  redis.call('SET', k('fingerprint', req.fingerprint), incident.id, 'PX', TTL_INCIDENT)
+  redis.call('HSET', k('ledger', req.ledger), 'incident', incident.id)
+  touch(incident.id, { state = 'open', alert = req.alert or incident.alert or '' })
+end
+
+if req.what == 'firing' then
+  if redis.call('EXISTS', k('tombstone', req.fingerprint, req.starts)) == 1 then
+    account(req.ledger, 'tombstoned')
+    return answer('tombstoned', '')
+  end
+  local scope, family, why = req.scope, req.family, req.people or ''
+  -- What was firing before Redis was lost is handled by people: nobody knows what was done about it.
+  if why == '' and num(epoch.people_before) > 0 and req.starts < num(epoch.people_before) then
+    why = 'open when the state was lost'
+  end
+  local incident = find(scope, family)
+  local fresh = false
+  if incident.id and incident.state == 'closed' and num(incident.closed_at) > now - HOUR then
+    touch(incident.id, { state = 'open', stage = '', hold = '', attempt = '', soak = '', undo = '' })
+    redis.call('SADD', P .. ':open', req.tenant .. SEP .. req.cluster .. SEP .. incident.id)
+    audit(incident.id, 'reopened', { fingerprint = req.fingerprint })
+    incident, fresh = hash(incident_key(incident.id)), true
+  elseif not incident.id or incident.state == 'closed' then
+    redis.call('ZREMRANGEBYSCORE', k('new'), '-inf', now - num(policy.storm_window))
+    if redis.call('ZCARD', k('new')) >= num(policy.storm_new) then
+      scope, family, why = 'cluster/' .. req.cluster, 'storm', 'storm: more new incidents than one can look at'
+      incident = find(scope, family)
+    end
+    if not incident.id or incident.state == 'closed' then
+      incident = create(scope, family, {
+        severity = req.severity or '', object = req.object or '', namespace = req.namespace or '', people = why,
+      })
+      fresh = true
+    end
+  end
+  add(incident)
+  if fresh then due_put('incident', incident.id, now + HOUR, { incident = incident.id }) end
+  account(req.ledger, fresh and 'opened' or 'joined')
+  if not fresh then audit(incident.id, 'joined', { fingerprint = req.fingerprint }) end
+  why = why ~= '' and why or incident.people or ''
+  if why ~= '' then
+    due_del('incident', incident.id)
+    if fresh or blank(incident.people) then return people(incident, why) end
+    return answer('joined', incident.id)
+  end
+  if live(incident) or due_at('retry', incident.id) then return answer('joined', incident.id) end
+  return triage(incident, fresh)
+end
+
+if req.what == 'resolved' then
+  local id = redis.call('GET', k('fingerprint', req.fingerprint))
+  if not id then
+    redis.call('SET', k('tombstone', req.fingerprint, req.starts), now, 'PX', TTL_TOMBSTONE)
+    account(req.ledger, 'tombstoned')
+    return answer('tombstoned', '')
+  end
+  local incident = hash(incident_key(id))
+  if num(req.truncated) > 0 then
+    -- AlertManager left alerts out of this group: no all-clear. Reconcile will tell.
+    account(req.ledger, 'kept')
+    audit(id, 'kept', { fingerprint = req.fingerprint, truncated = req.truncated })
+    return answer('joined', id)
+  end
+  redis.call('SREM', k('firing', id), req.fingerprint)
+  redis.call('DEL', k('fingerprint', req.fingerprint))
+  -- The firing of this very alert may still be on its way.
+  redis.call('SET', k('tombstone', req.fingerprint, req.starts), now, 'PX', TTL_TOMBSTONE)
+  audit(id, 'resolved', { fingerprint = req.fingerprint })
+  if incident.state == 'closed' then
+    account(req.ledger, 'closed')
+    return answer('ended', id)
+  end
+  if redis.call('SCARD', k('firing', id)) > 0 then
+    account(req.ledger, 'resolved')
+    return answer('resolved', id)
+  end
+  account(req.ledger, 'closed')
+  if begun(incident) then
+    touch(id, { state = 'quiet', quiet_at = now })
+    incident.state = 'quiet'
+    withdraw(incident)
+    return answer('quiet', id)
+  end
+  close(incident, 'resolved')
+  return answer('closed', id)
+end
+
+-- A request: a look, a retry, a yes, or a person's run.
+if blank(req.incident) then
+  due_del('retry', req.run)
+  local incident = find(req.scope, 'manual')
+  if incident.id and incident.state ~= 'closed' and live(incident) then return answer('live', incident.id) end
+  if not incident.id or incident.state == 'closed' then
+    incident = create(req.scope, 'manual', {
+      severity = 'none', object = req.object or '', namespace = req.namespace or '', people = '',
+    })
+  end
+  return triage(incident, true)
+end
+local incident = hash(incident_key(req.incident))
+if not req.look then due_del('retry', req.incident) end
+if not incident.id or incident.state ~= 'open' or not blank(incident.people) then
+  return answer('ended', req.incident)
+end
+redis.call('PEXPIRE', incident_key(incident.id), TTL_INCIDENT)
+if not blank(req.hold) and incident.hold == req.hold then
+  due_del('hold', incident.id)
+  redis.call('DEL', k('hold', incident.id))
+  touch(incident.id, { hold = '' })
+  incident.hold = ''
+end
+if live(incident) or (req.look and due_at('retry', incident.id)) then return answer('live', incident.id) end
+return triage(incident, false)

@@ -1,0 +1,122 @@
+-- settle (verifier, api, sweeper): the verdict after a soak, a person's word, or a hold that nobody answered.
+--
+-- req.what  "verdict": attempt, known (facts could be read), healthy, worse, patience (span after the finish in which
+--           a healthy scope may wait for its alert to resolve), again (span to the next look)
+--           "approve" | "deny": incident, hold, who, reason        "expired": incident, hold
+--           "run": incident (or scope via `body`), run, who, body (opaque RequestedData)
+--           "undo": attempt, who, reason
+-- Returns   {"verdict": verified|ineffective|harmful|unknown|waiting|ended} | {"done":true,...} | {"no":"why"}
+-- Puts: retry | revert | soak | tell. Ends: soak, hold. Idempotent by (fn, src, id).
+
+if not hydrated then return '{"refused":"epoch"}' end
+local seen = replay()
+if seen then return seen end
+
+if req.what == 'verdict' then
+  local attempt = hash(k('attempt', req.attempt))
+  local incident = attempt.id and hash(incident_key(attempt.incident)) or {}
+  if incident.soak ~= req.attempt then return remember({ verdict = 'ended', incident = attempt.incident }) end
+  local manual = incident.family == 'manual'
+  local heard = num(redis.call('HGET', k('heartbeat'), 'at')) > now - HEARTBEAT
+  local firing = redis.call('SCARD', k('firing', incident.id)) > 0
+  local verdict
+  if req.known and req.worse then
+    verdict = 'harmful'
+  elseif not req.known or not (heard or manual) then
+    verdict = 'unknown'
+  elseif manual then
+    verdict = req.healthy and 'verified' or 'ineffective'
+  elseif req.healthy and not firing then
+    verdict = 'verified'
+  elseif req.healthy and now < num(attempt.finished_at) + req.patience then
+    -- AlertManager says `resolved` up to one group_interval late.
+    due_put('soak', attempt.id, now + req.again, {
+      incident = incident.id, attempt = attempt.id, action = attempt.action, before = attempt.before,
+    })
+    audit(incident.id, 'waiting', { attempt = attempt.id, text = 'healthy, alert not yet resolved' })
+    return remember({ verdict = 'waiting', incident = incident.id })
+  else
+    verdict = 'ineffective'
+  end
+  due_del('soak', attempt.id)
+  touch(incident.id, { soak = '' })
+  incident.soak = ''
+  redis.call('HSET', k('attempt', attempt.id), 'verdict', verdict)
+  audit(incident.id, verdict, {
+    attempt = attempt.id, action = attempt.action, healthy = req.healthy, firing = firing, heard = heard,
+    text = req.text,
+  })
+  count('verdicts_total|action=' .. attempt.action .. '|verdict=' .. verdict)
+  if verdict == 'harmful' and attempt.inverse then
+    -- The lease stays for the undo: nobody gets between the harm and its taking back.
+    due_put('revert', attempt.id, now, { incident = incident.id, attempt = attempt.id })
+    touch(incident.id, { undo = attempt.id })
+    tell(incident.id, 'harmful: ' .. attempt.action .. ' made it worse; it is being taken back')
+    return remember({ verdict = verdict, incident = incident.id })
+  end
+  release(attempt.scope, attempt.id)
+  if verdict == 'verified' or manual then
+    if manual and verdict ~= 'verified' then tell(incident.id, verdict .. ': ' .. attempt.action) end
+    if not blank(incident.ticket) then tell(incident.id, verdict .. ': ' .. attempt.action) end
+    close(incident, verdict)
+  elseif verdict == 'ineffective' then
+    if not close_if_quiet(incident, 'resolved') then
+      local left, limit = attempts_left(incident.scope, incident.family)
+      if left > 0 then
+        local at = num(redis.call('HGET', scope_key(incident.scope), 'cooldown_until'))
+        due_put('retry', incident.id, math.max(at, now), { incident = incident.id })
+      else
+        tell(incident.id, 'attempts used up: ' .. limit .. ' in 24 hours, still firing')
+      end
+    end
+  else
+    tell(incident.id, verdict .. ': nobody can say whether ' .. attempt.action .. ' helped')
+    close_if_quiet(incident, 'resolved')
+  end
+  return remember({ verdict = verdict, incident = incident.id })
+end
+
+if req.what == 'approve' or req.what == 'deny' or req.what == 'expired' then
+  local hold = hash(k('hold', req.incident))
+  if hold.id ~= req.hold then return remember({ no = 'no such hold, or it has been answered' }) end
+  if req.what == 'approve' and now > num(hold.deadline) then return remember({ no = 'the hold has expired' }) end
+  due_del('hold', req.incident)
+  audit(req.incident, req.what, { hold = hold.id, action = hold.action, who = req.who, reason = req.reason })
+  count('holds_total|answer=' .. req.what)
+  if req.what == 'approve' then
+    local entry = due_put('retry', req.incident, now, {
+      incident = req.incident, hold = hold.id, action = hold.action, params = hold.params, approver = req.who,
+      approved_hash = hold.plan_hash,
+    })
+    return remember({ done = true, entry = cjson.encode(entry) })
+  end
+  redis.call('DEL', k('hold', req.incident))
+  touch(req.incident, { hold = '' })
+  if req.what == 'deny' then
+    tell(req.incident, 'denied by ' .. req.who .. ': ' .. hold.action .. ' is not done')
+  else
+    tell(req.incident, 'held and not answered in time: ' .. hold.action)
+  end
+  return remember({ done = true })
+end
+
+if req.what == 'run' then
+  local incident = req.incident
+  local entry = due_put('retry', req.run, now, { run = req.run, body = req.body })
+  audit(req.run, 'run', { who = req.who, body = req.body })
+  count('runs_total')
+  return remember({ done = true, entry = cjson.encode(entry), incident = incident })
+end
+
+if req.what == 'undo' then
+  local attempt = hash(k('attempt', req.attempt))
+  if not attempt.id or attempt.state ~= 'finished' then return remember({ no = 'no such finished attempt' }) end
+  if not attempt.inverse then return remember({ no = 'nothing to take back: ' .. attempt.action .. ' left no undo' }) end
+  if attempt.undone_by then return remember({ no = 'already undone by ' .. attempt.undone_by }) end
+  local incident = hash(incident_key(attempt.incident))
+  if incident.id and incident.state ~= 'closed' then touch(incident.id, { undo = attempt.id }) end
+  local entry = due_put('revert', attempt.id, now, { incident = attempt.incident, attempt = attempt.id })
+  audit(attempt.incident, 'undo-asked', { attempt = attempt.id, who = req.who, reason = req.reason })
+  return remember({ done = true, entry = cjson.encode(entry) })
+end
+return '{"no":"unknown word"}'

@@ -1,0 +1,46 @@
+-- take (intake): the ledger of one AlertManager body. Called twice: before posting and after it.
+--
+-- req.alerts  list of {ledger, watchdog, event}: event is the draft that the sweeper publishes again, opaque
+-- req.taken   list of ledger keys that the broker has taken
+-- req.lease   ms for which this sender holds what it posts
+-- Returns     {"marks":["post"|"busy"|"taken", ...]} in the order of req.alerts
+-- Idempotent by the ledger key (tenant, cluster, fingerprint, startsAt, status): a resend posts only the rest.
+
+if not hydrated then return '{"refused":"epoch"}' end
+
+local marks = {}
+for i, alert in ipairs(req.alerts or {}) do
+  local key = k('ledger', alert.ledger)
+  local mark = redis.call('HGET', key, 'mark')
+  if not mark then
+    count('alerts_received')
+    if alert.watchdog then
+      set(key, TTL_LEDGER, { mark = 'taken' })
+      account(alert.ledger, 'heartbeat')
+      marks[i] = 'taken'
+    else
+      set(key, TTL_LEDGER, { mark = 'sending', lease_until = now + req.lease, event = alert.event })
+      due_put('alert', alert.ledger, now + 120000, { ledger = alert.ledger })
+      marks[i] = 'post'
+    end
+  elseif mark == 'sending' and num(redis.call('HGET', key, 'lease_until')) <= now then
+    redis.call('HSET', key, 'lease_until', now + req.lease)
+    marks[i] = 'post'
+  elseif mark == 'sending' then
+    marks[i] = 'busy'
+  else
+    redis.call('PEXPIRE', key, TTL_LEDGER)
+    marks[i] = 'taken'
+  end
+  if alert.watchdog then
+    -- Heard again and again from one AlertManager: since when tells reconcile whether it is up long enough.
+    local beat = hash(k('heartbeat'))
+    local since = num(beat.at) > now - HEARTBEAT and num(beat.since) or now
+    set(k('heartbeat'), DAY, { at = now, since = since })
+  end
+end
+for _, ledger in ipairs(req.taken or {}) do
+  local key = k('ledger', ledger)
+  if redis.call('HGET', key, 'mark') == 'sending' then redis.call('HSET', key, 'mark', 'taken') end
+end
+return #marks == 0 and '{"marks":[]}' or cjson.encode({ marks = marks })
