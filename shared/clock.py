@@ -45,6 +45,11 @@ def iso(ms: int) -> str:
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def iso_ms(ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds, where a moment must come back exactly."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def parse_ms(text: str) -> int:
     """RFC 3339 to ms since the Unix epoch; year 1 (AlertManager's "not yet") becomes a negative number.
 

@@ -52,8 +52,10 @@ class Settings(Model):
     action: str = ""  # executor only: the one action this process may run
     actions_dir: str = ""  # where the catalogue is walked; empty: functions/actions beside the functions package
     secrets_dir: str = "/etc/akeso/secrets"
+    audit_file: str = ""  # append-only file to which sealed audit lines are exported; empty: none
     broker: str = ""  # K_SINK, which Knative's SinkBinding sets, wins
     intake: str = ""  # where the sweeper posts what reconcile misses: intake's base URL
+    embargo_s: int = Field(default=900, ge=0, le=86_400)  # no write so long after Redis was lost: the longest cooldown
     redis: Redis = Redis()
     kube: Kube = Kube()
     alertmanager: AlertManager = AlertManager()

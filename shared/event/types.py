@@ -65,6 +65,15 @@ class Judged(Model):
     disruption_allowed: int | None = None
 
 
+class Declared(Model):
+    """What the action's file says of it, carried along because the guard imports no action. Seconds."""
+
+    risk: Literal["none", "low", "medium", "high"]
+    cooldown_s: int = Field(ge=0, le=86_400)
+    soak_s: int = Field(ge=0, le=86_400)
+    until_s: int = Field(default=0, ge=0, le=604_800)
+
+
 class ProposedData(Model):
     incident: str
     scope: Scope
@@ -75,6 +84,7 @@ class ProposedData(Model):
     params: dict[str, Any] = Field(default_factory=dict)
     plan: Plan
     judged: Judged
+    declared: Declared
     confidence: float = Field(ge=0, le=1)
     reasoning: str = Field(max_length=2000)
     rule: str = ""  # runbook rule that chose it, "" for a person
@@ -125,7 +135,6 @@ class VerificationData(Model):
     incident: str
     attempt: str
     action: str
-    scope: Scope
 
 
 class VerdictData(Model):

@@ -1,6 +1,6 @@
 """What triage saw of the cluster, once, before anything was decided: bounded, redacted, never re-read by the router."""
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import Field
 
@@ -38,6 +38,15 @@ class Scope(Model):
         if self.kind == "unknown":
             return self.name
         return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
+
+    @classmethod
+    def of_key(cls, key: str) -> "Scope":
+        """The scope that has this key, without its uid; of kind `unknown` for what names no object."""
+        kind, _, rest = key.partition("/")
+        namespace, _, name = rest.rpartition("/")
+        if kind not in get_args(ScopeKind) or not name:
+            return cls(kind="unknown", name=key)
+        return cls.model_validate({"kind": kind, "namespace": namespace, "name": name})
 
 
 class Replicas(Model):

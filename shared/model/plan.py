@@ -58,7 +58,16 @@ class Refusal(Model):
     """Why an action would not plan or would not write: a word from `Reason` and a sentence for a person at 3 a.m."""
 
     reason: Literal[
-        "not-found", "changed", "protected", "gitops", "autoscaler", "disruption-budget", "nothing-to-do",
-        "unsupported", "bounds", "bare-pod", "paused",
+        "not-found",
+        "changed",
+        "protected",
+        "gitops",
+        "autoscaler",
+        "disruption-budget",
+        "nothing-to-do",
+        "unsupported",
+        "bounds",
+        "bare-pod",
+        "paused",
     ]
     text: str

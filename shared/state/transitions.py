@@ -87,6 +87,7 @@ class Put(TypedDict):
     answer: NotRequired[str]
     replay: NotRequired[bool]
     tell: NotRequired[Literal["go", "told", "busy"]]
+    reasons: NotRequired[list[str]]
     ticket: NotRequired[str]
 
 

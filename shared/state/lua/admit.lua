@@ -3,7 +3,9 @@
 -- req.incident, scope, namespace, action, kind ("none" writes nothing), mode (do|undo), of (undo: the attempt)
 -- req.plan_hash, plan (opaque), params (opaque)
 -- req.expires (ms, 0: never), taken_at (ms), autonomy, approvers (list), approved_hash, manual (a person's run)
+-- req.command              what a person may type instead, for what is only suggested
 -- req.start_in, run_in, cooldown, soak, until_in (spans)
+-- req.dry                  true: only the answer, nothing is moved or stored
 -- Returns  {"decision":"approved","grant":id,"epoch","start_by","finish_by","policy"}
 --          {"decision":"held","hold":id,"deadline"}
 --          {"decision":"denied","check","limit","used","retry_at","text"}
@@ -11,13 +13,15 @@
 -- Puts: start | hold | retry | tell. Ends: stage, hold, retry. Idempotent by (fn, src, id).
 
 if not hydrated then return '{"refused":"epoch"}' end
-local seen = replay()
+local seen = not req.dry and replay()
 if seen then return seen end
 
 local STALE = 120000
 local policy = hash(P .. ':policy')
 local stop = hash(P .. ':stop')
 local incident = hash(incident_key(req.incident))
+-- No cooldown ends before the soak that it waits for has been judged.
+req.cooldown = math.max(req.cooldown, req.soak + 60000, num(policy.min_cooldown))
 local undo, none = req.mode == 'undo', req.kind == 'none'
 local scope = hash(scope_key(req.scope))
 
@@ -34,13 +38,6 @@ local function minute_and_hour()
     local oldest = redis.call('ZRANGE', k('rate'), 0, 0, 'WITHSCORES')
     return 'rate-hour', hour, used, num(oldest[2]) + HOUR
   end
-end
-
-local function protected()
-  for _, pattern in ipairs(cjson.decode(policy.protected or '[]')) do
-    if string.match(req.namespace, pattern) then return true end
-  end
-  return false
 end
 
 local function must_be_held()
@@ -67,7 +64,7 @@ local function judge()
     if num(req.expires) > 0 and now > req.expires then return 'expired', nil, nil, now end
     if now - req.taken_at > STALE then return 'stale', STALE, now - req.taken_at, now end
   end
-  if protected() then return 'protected' end
+  if is_protected(req.namespace) then return 'protected' end
   if not undo then
     if req.autonomy == 'off' then return 'autonomy' end
     if req.manual and req.autonomy == 'observe' then return 'autonomy' end
@@ -91,6 +88,12 @@ local function judge()
 end
 
 local check, limit, used, retry_at, text = judge()
+if req.dry then
+  return cjson.encode({
+    decision = check == 'approval' and 'held' or check and 'denied' or 'approved', check = check, limit = limit,
+    used = used, retry_at = num(retry_at), text = text, policy = policy.revision,
+  })
+end
 
 if not undo then
   due_del('stage', req.incident)
@@ -137,8 +140,13 @@ if check then
     due_put('retry', req.incident, retry_at > now and retry_at or now + 1000, {
       incident = req.incident, wish = req.wish, check = check,
     })
+  elseif check == 'suggest' then
+    tell(req.incident, 'suggested: ' .. req.command)
+  elseif check == 'observe' then
+    tell(req.incident, 'would have done: ' .. req.command)
   elseif check ~= 'live' and check ~= 'incident' then
-    tell(req.incident, 'not done: ' .. req.action .. ' refused by ' .. check .. (text and text ~= '' and ' (' .. text .. ')' or ''))
+    tell(req.incident, 'not done: ' .. req.action .. ' refused by ' .. check
+      .. (text and text ~= '' and ' (' .. text .. ')' or ''))
   end
   return remember({
     decision = 'denied', check = check, limit = limit, used = used, retry_at = retry_at, text = text,

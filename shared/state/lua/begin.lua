@@ -3,7 +3,7 @@
 -- req.attempt, step, run (a token of this run), run_for (span until another run may take the step over), deadline
 -- (span after which somebody looks), grant (the signed token, opaque), epoch (of the grant)
 -- Returns  {"go":true,"of"} | {"go":false,"check":"busy"|"lost"|"ended"|"epoch"|"stop"|"start-by"|"finish-by"|
---           "incident"|"lease"|"cursor"}
+--           "incident"|"lease"|"cursor"|"protected"}
 -- The same run gets the same answer again. Another run of the step gets `busy` until run_for has passed, then takes
 -- the step over: the write carries a mark and preconditions, so that the late one is refused by the API server.
 -- Puts: attempt. Ends: start, step.
@@ -30,6 +30,7 @@ if attempt.epoch ~= epoch.value or req.epoch ~= epoch.value then return no('epoc
 if not none then
   if stop == 'freeze' or (stop ~= 'run' and not undo) then return no('stop') end
   if redis.call('HGET', scope_key(attempt.scope), 'lease') ~= attempt.id then return no('lease') end
+  if is_protected(attempt.namespace or '') then return no('protected') end
 end
 if attempt.state == 'granted' then
   if now > num(attempt.start_by) then return no('start-by') end

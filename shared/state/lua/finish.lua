@@ -22,8 +22,8 @@ end
 if attempt.result then return attempt.result end
 if attempt.state == 'withdrawn' and req.outcome ~= 'unused' then req.outcome = 'unused' end
 if req.outcome == 'unused' and attempt.state == 'begun' then return '{"outcome":"begun"}' end
--- A run that has lost the attempt to another has nothing to say any more.
-if attempt.state == 'begun' and attempt.run and req.run ~= '' and attempt.run ~= req.run then
+-- While another run holds the step, this one has nothing to say.
+if attempt.state == 'begun' and req.run ~= '' and attempt.run ~= req.run and num(attempt.run_until) > now then
   return cjson.encode({ outcome = 'taken-over' })
 end
 
@@ -105,7 +105,7 @@ local cooldown_end = now + num(attempt.cooldown)
 if outcome == 'unused' then
   release(attempt.scope, attempt.id)
   give_back(attempt)
-  if attempt.state ~= 'withdrawn' then tell(attempt.incident, 'stuck at begin: ' .. (req.text or 'nobody began it')) end
+  if attempt.state ~= 'withdrawn' then tell(attempt.incident, 'not begun: ' .. attempt.action .. ', ' .. (req.text or 'stuck at begin')) end
 elseif outcome == 'skipped' then
   release(attempt.scope, attempt.id)
   if attempt.state == 'granted' then give_back(attempt) end

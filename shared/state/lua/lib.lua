@@ -125,7 +125,8 @@ local function tell(incident, reason)
   local ref = incident .. ':' .. string.sub(redis.sha1hex(reason), 1, 12)
   if redis.call('SISMEMBER', k('told', incident), reason) == 1 or due_at('tell', ref) then return end
   due_put('tell', ref, now, { incident = incident, reason = reason })
-  count('tell')
+  redis.call('SADD', k('pending', incident), reason)
+  redis.call('PEXPIRE', k('pending', incident), TTL_INCIDENT)
 end
 
 -- Ledger ------------------------------------------------------------------------------------------------------------
@@ -172,6 +173,14 @@ local function attempts_left(scope, family)
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now - DAY)
   local used = redis.call('ZCARD', key)
   return limit - used, limit, used
+end
+
+-- The patterns come from the policy; what is built in stands among them and cannot be taken away.
+local function is_protected(namespace)
+  for _, pattern in ipairs(cjson.decode(redis.call('HGET', P .. ':policy', 'protected') or '[]')) do
+    if string.match(namespace, pattern) then return true end
+  end
+  return false
 end
 
 -- Incident ----------------------------------------------------------------------------------------------------------

@@ -10,6 +10,9 @@
 local lost = not hydrated
 if lost and not req.hydrate then return '{"state":"lost"}' end
 
+-- Without a policy there would be no limits and nothing protected.
+if lost and not req.policy and redis.call('EXISTS', P .. ':policy') == 0 then return '{"state":"lost"}' end
+
 if req.policy then
   redis.call('DEL', P .. ':policy')
   for field, value in pairs(req.policy) do redis.call('HSET', P .. ':policy', field, tostring(value)) end

@@ -16,13 +16,6 @@ if seen then return seen end
 
 local policy = hash(P .. ':policy')
 
-local function is_protected(namespace)
-  for _, pattern in ipairs(cjson.decode(policy.protected or '[]')) do
-    if string.match(namespace, pattern) then return true end
-  end
-  return false
-end
-
 local function answer(result, id, more)
   local out = more or {}
   out.result, out.incident = result, id
@@ -70,7 +63,9 @@ local function add(incident)
   redis.call('SADD', k('firing', incident.id), req.fingerprint)
   redis.call('PEXPIRE', k('firing', incident.id), TTL_INCIDENT)
   redis.call('SET', k('fingerprint', req.fingerprint), incident.id, 'PX', TTL_INCIDENT)
-  redis.call('HSET', k('ledger', req.ledger), 'incident', incident.id)
+  if redis.call('EXISTS', k('ledger', req.ledger)) == 1 then
+    redis.call('HSET', k('ledger', req.ledger), 'incident', incident.id)
+  end
   touch(incident.id, { state = 'open', alert = req.alert or incident.alert or '' })
 end
 

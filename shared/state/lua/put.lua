@@ -4,10 +4,13 @@
 -- req.incident, stage     moves the incident's `stage` entry to the next function; "" ends it
 -- req.suppressed  the incident's way ends without a ticket (autonomy off)
 -- req.telling     {incident, reason, lease}: asks for the right to deliver this reason now
--- req.told        {incident, reason, ticket}: it was delivered; ends its `tell`
+-- req.told        {incident, reasons, ticket}: they were delivered; ends their `tell` entries
 -- req.untold      {incident, reason, at}: it could not be delivered: `tell` at that time
 -- req.redrive     {ref, event, at}: a dead letter to be posted once more
--- Returns         {"answer"} and, for telling, {"tell":"go"|"told"|"busy", "ticket", "incident":{...}}
+-- req.delivered   {kind, ref}: a due entry that ends with its delivery
+-- req.sealed      {incident, seal, count}: the seal over the first `count` lines of the incident's audit
+-- req.gone        fingerprints that AlertManager does not know any more; back come those that were gone before, too
+-- Returns         {"answer"} and, for telling, {"tell":"go"|"told"|"busy", "reasons":[...], "ticket"}
 
 if not hydrated then return '{"refused":"epoch"}' end
 
@@ -37,29 +40,38 @@ end
 local function ref_of(word) return word.incident .. ':' .. string.sub(redis.sha1hex(word.reason), 1, 12) end
 
 if req.telling then
+  -- All that waits to be said about the incident, and this reason unless it was said already.
   local word = req.telling
-  local ticket = redis.call('HGET', incident_key(word.incident), 'ticket')
-    or redis.call('GET', k('ticket', word.incident)) or ''
-  if redis.call('SISMEMBER', k('told', word.incident), word.reason) == 1 then
+  local pending = redis.call('SMEMBERS', k('pending', word.incident))
+  if not blank(word.reason) and redis.call('SISMEMBER', k('told', word.incident), word.reason) == 0 then
+    redis.call('SADD', k('pending', word.incident), word.reason)
+    pending = redis.call('SMEMBERS', k('pending', word.incident))
+  elseif not blank(word.reason) then
     due_del('tell', ref_of(word))
+  end
+  if #pending == 0 then
     out.tell = 'told'
   elseif redis.call('SET', k('telling', word.incident), now, 'NX', 'PX', word.lease) then
-    out.tell = 'go'
+    out.tell, out.reasons = 'go', pending
   else
     out.tell = 'busy'
   end
-  out.ticket = ticket
+  out.ticket = redis.call('HGET', incident_key(word.incident), 'ticket')
+    or redis.call('GET', k('ticket', word.incident)) or ''
 end
 
 if req.told then
   local word = req.told
-  if redis.call('SADD', k('told', word.incident), word.reason) == 1 then
-    audit(word.incident, 'told', { reason = word.reason, ticket = word.ticket })
-    count('told')
+  for _, reason in ipairs(word.reasons) do
+    if redis.call('SADD', k('told', word.incident), reason) == 1 then
+      audit(word.incident, 'told', { reason = reason, ticket = word.ticket })
+      count('told')
+    end
+    redis.call('SREM', k('pending', word.incident), reason)
+    due_del('tell', ref_of({ incident = word.incident, reason = reason }))
   end
   redis.call('PEXPIRE', k('told', word.incident), TTL_INCIDENT)
   redis.call('DEL', k('telling', word.incident))
-  due_del('tell', ref_of(word))
   if redis.call('EXISTS', incident_key(word.incident)) == 1 then
     if blank(redis.call('HGET', incident_key(word.incident), 'ticket')) then count('escalations_opened') end
     touch(word.incident, { ticket = word.ticket })
@@ -74,7 +86,9 @@ end
 if req.untold then
   local word = req.untold
   redis.call('DEL', k('telling', word.incident))
-  if not due_at('tell', ref_of(word)) then
+  if redis.call('SISMEMBER', k('told', word.incident), word.reason) == 0 and not due_at('tell', ref_of(word)) then
+    redis.call('SADD', k('pending', word.incident), word.reason)
+    redis.call('PEXPIRE', k('pending', word.incident), TTL_INCIDENT)
     due_put('tell', ref_of(word), word.at, { incident = word.incident, reason = word.reason })
   end
 end
@@ -83,5 +97,34 @@ if req.redrive then
   due_put('redrive', req.redrive.ref, now + req.redrive.delay, { event = req.redrive.event, incident = req.redrive.incident })
   count('redrives')
 end
+if req.sealed then
+  local list = k('audit', req.sealed.incident)
+  redis.call('RPUSH', list .. ':seals', req.sealed.seal)
+  if redis.call('LLEN', list) <= req.sealed.count then
+    redis.call('SREM', P .. ':audit:unsealed', req.tenant .. SEP .. req.cluster .. SEP .. req.sealed.incident)
+  end
+end
+
+if req.gone then
+  -- Once gone may be a gap; gone twice in a row, while AlertManager is heard and up for ten minutes, is gone.
+  local beat = hash(k('heartbeat'))
+  local trusted = num(beat.at) > now - HEARTBEAT and num(beat.since) <= now - HEARTBEAT
+  local before, twice = {}, {}
+  for _, fingerprint in ipairs(redis.call('SMEMBERS', k('gone'))) do before[fingerprint] = true end
+  redis.call('DEL', k('gone'))
+  if trusted then
+    for _, fingerprint in ipairs(req.gone) do
+      if before[fingerprint] then
+        twice[#twice + 1] = fingerprint
+      else
+        redis.call('SADD', k('gone'), fingerprint)
+      end
+    end
+    redis.call('PEXPIRE', k('gone'), HOUR)
+  end
+  if #twice > 0 then out.gone = twice end
+end
+
+if req.delivered then due_del(req.delivered.kind, req.delivered.ref) end
 if req.count then count(req.count) end
 return next(out) and cjson.encode(out) or '{}'

@@ -1,0 +1,86 @@
+"""Delivers what a person is to be told, as one ticket per incident in the channel that the settings name."""
+
+import json
+
+from shared import clock
+from shared.channels import Channel, Ticket, find
+from shared.event.here import Here
+from shared.state.client import PREFIX
+from shared.state.transitions import Cause
+
+_SKIP = frozenset({"seq", "at", "what", "fn", "event", "policy", "before", "after"})
+
+
+def channel(here: Here) -> Channel:
+    return find(here.settings.tickets.channel)(here.settings, here.secrets)
+
+
+def tell(here: Here, cause: Cause, incident: str, reasons: list[str], reference: str) -> str:
+    """Open or update the incident's ticket, close it with the incident; its reference.
+
+    Raises UnavailableError when the ticket system or Redis does not answer.
+    """
+    base = f"{PREFIX}:{cause.tenant}:{cause.cluster}"
+    known = here.state.store.hash(f"{base}:incident:{incident}")
+    lines = here.state.store.read("LRANGE", f"{base}:audit:{incident}", 0, -1)
+    ticket = Ticket(
+        incident=incident,
+        title=f"{known.get('family', 'akeso')} at {known.get('scope', incident)}",
+        tenant=cause.tenant,
+        cluster=cause.cluster,
+        severity=known.get("severity", ""),
+        scope=known.get("scope", ""),
+        reasons=tuple(reasons),
+        timeline=tuple(line_of(line) for line in lines),
+        commands=tuple(_commands(incident, reasons)),
+    )
+    to = channel(here)
+    if reference:
+        to.update(reference, ticket)
+    else:
+        reference = to.open(ticket)
+    if known.get("state") == "closed":
+        to.close(reference, reasons[-1])
+    return reference
+
+
+def blindly(here: Here, cause: Cause, incident: str, reason: str) -> None:
+    """Tell without Redis: the receiver keeps one ticket per incident by its correlation id.
+
+    Raises UnavailableError when the ticket system does not answer either.
+    """
+    channel(here).open(
+        Ticket(
+            incident=incident,
+            title=f"{incident}: {reason}",
+            tenant=cause.tenant,
+            cluster=cause.cluster,
+            reasons=(reason,),
+            commands=("akeso status",),
+        )  # fmt: skip
+    )
+
+
+def line_of(item: str) -> str:
+    """One audit line as a person reads it: time, word, and what belongs to it."""
+    record = json.loads(item.partition(" ")[2])
+    details = " ".join(f"{key}={value}" for key, value in sorted(record.items()) if key not in _SKIP and value != "")
+    return f"{clock.iso(int(record['at']))} {record['what']} {details}"[:400]
+
+
+def _commands(incident: str, reasons: list[str]) -> list[str]:
+    commands = [f"akeso timeline {incident}", f"akeso explain {incident}"]
+    for reason in reasons:
+        _, found, rest = reason.partition("akeso undo ")
+        if found:
+            commands.append(f"akeso undo {rest.split()[0]} --reason ...")
+        if reason.startswith(("suggested: ", "would have done: ")):
+            commands.append(reason.partition(": ")[2])
+        if reason.startswith("held: "):
+            commands += [f"akeso approve {incident} --reason ...", f"akeso deny {incident} --reason ..."]
+    return commands
+
+
+def seeing(incident: str) -> Ticket:
+    """What is said when an outage is over, under the same correlation id."""
+    return Ticket(incident=incident, title="Akeso sees again", reasons=("Redis answers again",))

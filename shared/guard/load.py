@@ -1,0 +1,100 @@
+"""Brings stop and policy from Kubernetes, where they live, into Redis, which only remembers them.
+
+After Redis was lost this is also what opens the guard again: by a new epoch, with the embargo of the longest cooldown,
+and with what was open before handed to people. A policy that cannot be read leaves the last good one in force.
+"""
+
+import json
+import re
+import secrets
+
+from shared import clock
+from shared.errors import MalformedError, UnavailableError
+from shared.event.here import Here
+from shared.guard import policy as policies
+from shared.kube import facts as cluster
+from shared.kube.errors import KubeError
+from shared.kube.write import put_configmap
+from shared.state.transitions import Cause
+from shared.telemetry import log
+
+STOP = "akeso-stop"
+POLICY = "akeso-policy"
+_log = log.get("akeso.load")
+
+
+def flat(policy: policies.Policy, revision: str) -> dict[str, str | int]:
+    """The policy as the fields that the scripts read; globs become anchored Lua patterns."""
+    patterns = [_pattern(glob) for glob in (*policies.BUILT_IN, *policy.protected_namespaces)]
+    return {
+        "revision": revision,
+        "protected": json.dumps(patterns),
+        "hold": json.dumps(list(policy.hold)),
+        "approval_ms": policy.approval_minutes * 60_000,
+        "attempts": policy.attempts_per_day,
+        "rate_minute": policy.rate_per_minute,
+        "rate_hour": policy.rate_per_hour,
+        "min_cooldown": policy.min_cooldown_s * 1000,
+        "storm_new": policy.storm_new_incidents,
+        "storm_window": policy.storm_window_s * 1000,
+    }
+
+
+def _pattern(glob: str) -> str:
+    return "^" + re.sub(r"[^a-z0-9*]", lambda match: "%" + match.group(), glob).replace("*", ".*") + "$"
+
+
+def load(here: Here, cause: Cause) -> str:
+    """Load all of it in one step: `kept`, `renewed` or `hydrated`.
+
+    Raises UnavailableError when Kubernetes or Redis does not answer: then what is in force stays in force.
+    """
+    home = here.settings.kube.namespace
+    stop = cluster.read_configmap(here.kube, home, STOP) or {}
+    mode = cluster.stop_mode(here.kube, home)
+    first = not stop.get("hydrated-at")
+    result = here.state.load(
+        cause,
+        mode="dev" if here.settings.dev else "prod",
+        fresh=secrets.token_hex(16),
+        policy=_policy(here),
+        stop={"mode": mode, "reason": stop.get("reason", ""), "by": stop.get("by", ""),
+              "since": stop.get("since", "")},
+        hydrate=True,
+        embargo=0 if first else here.settings.embargo_s * 1000,
+        people_before=not first,
+    )  # fmt: skip
+    if result["state"] == "hydrated":
+        _log.warning("hydrated", first_installation=first, epoch=result["epoch"][:8])
+        put_configmap(
+            here.kube, home, STOP, {"mode": mode, "hydrated-at": clock.iso(clock.now_ms())},
+            field_manager=f"akeso-{here.function}",
+        )  # fmt: skip
+    return str(result["state"])
+
+
+def _policy(here: Here) -> dict[str, str | int] | None:
+    try:
+        data = cluster.read_configmap(here.kube, here.settings.kube.namespace, POLICY)
+        text = (data or {}).get("policy.yaml", "")
+        return flat(policies.read(text), policies.revision(text))
+    except MalformedError as error:
+        _log.error("policy refused, the last good one stays in force", error=str(error)[:300])
+        return None
+
+
+def set_stop(here: Here, cause: Cause, mode: str, *, reason: str, by: str) -> str:
+    """Stop, freeze or resume: in Kubernetes first, because that is where it lives. Returns what `load` says.
+
+    Raises UnavailableError when the ConfigMap cannot be written; nothing has changed then.
+    """
+    since = clock.iso(clock.now_ms())
+    try:
+        put_configmap(
+            here.kube, here.settings.kube.namespace, STOP,
+            {"mode": mode, "reason": reason[:300], "by": by[:100], "since": f"{since}.{secrets.token_hex(4)}"},
+            field_manager=f"akeso-{here.function}",
+        )  # fmt: skip
+    except KubeError as error:
+        raise UnavailableError(f"the stop ConfigMap cannot be written: {error.reason}", reason="kube") from error
+    return load(here, cause)
