@@ -1,0 +1,48 @@
+"""From what an action declares to the rules of its ClusterRole: exactly that, or nothing.
+
+A declaration that asks for a way around the rules (everything, secrets, roles, other identities) is refused here, so
+that no file in the actions folder can give itself the cluster.
+"""
+
+import re
+from typing import Any, Final
+
+from shared.action.declare import Action, Rule
+from shared.errors import MalformedError
+
+_GROUP: Final = re.compile(r"|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_RESOURCE: Final = re.compile(r"[a-z]{2,}(/[a-z]{2,})?")
+_VERBS: Final = frozenset({"get", "list", "watch", "create", "update", "patch", "delete"})
+# Whoever may write these can become somebody else, read keys or run code anywhere, whatever the other rules say.
+_FORBIDDEN: Final = frozenset({
+    "secrets", "serviceaccounts", "serviceaccounts/token", "nodes/proxy",
+    "pods/exec", "pods/attach", "pods/portforward", "pods/ephemeralcontainers",
+})  # fmt: skip
+_FORBIDDEN_GROUPS: Final = frozenset({
+    "rbac.authorization.k8s.io", "authentication.k8s.io", "certificates.k8s.io", "admissionregistration.k8s.io",
+    "apiextensions.k8s.io", "apiregistration.k8s.io",
+})  # fmt: skip
+
+
+def rules(action: Action) -> list[dict[str, Any]]:
+    """Return one Kubernetes PolicyRule per declared rule, in the declared order.
+
+    Raises MalformedError (reason `rbac`) for a wildcard, an unknown verb (`escalate`, `bind`, `impersonate` are such),
+    a forbidden resource or group, or an action of kind `none` that asks for anything.
+    """
+    if action.kind == "none" and action.rbac:
+        raise MalformedError(f"action {action.name} writes nothing and must not ask for rights", reason="rbac")
+    return [_rule(action.name, rule) for rule in action.rbac]
+
+
+def _rule(name: str, rule: Rule) -> dict[str, Any]:
+    wrong = ""
+    if not _GROUP.fullmatch(rule.group) or rule.group in _FORBIDDEN_GROUPS:
+        wrong = f"group {rule.group!r}"
+    elif not _RESOURCE.fullmatch(rule.resource) or rule.resource in _FORBIDDEN:
+        wrong = f"resource {rule.resource!r}"
+    elif not rule.verbs or not _VERBS.issuperset(rule.verbs):
+        wrong = f"verbs {rule.verbs!r}"
+    if wrong:
+        raise MalformedError(f"action {name} asks for {wrong}, which no action may have", reason="rbac")
+    return {"apiGroups": [rule.group], "resources": [rule.resource], "verbs": list(rule.verbs)}
