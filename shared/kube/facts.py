@@ -1,0 +1,296 @@
+"""One bounded look at the cluster around a scope: at most seven requests, none of them over a whole cluster.
+
+What cannot be read for certain is reported in the careful way: an unknown autonomy is `observe`, an unreadable stop
+is `freeze`. It must not decide anything, and it must not carry free text that somebody else wrote, but names.
+"""
+
+from typing import Any, Final, Literal, cast, get_args
+
+from shared import clock
+from shared.kube.client import Kube
+from shared.kube.errors import KubeError
+from shared.kube.selector import Selector
+from shared.model.facts import Autonomy, ContainerState, Facts, ObjectRef, PodFacts, Replicas, Scope
+
+AUTONOMY: Final = "akeso.dev/autonomy"
+MINIMUM_REPLICAS: Final = "akeso.dev/minimum-replicas"
+STOP_CONFIGMAP: Final = "akeso-stop"
+
+StopMode = Literal["run", "stop", "freeze"]
+Object = dict[str, Any]
+
+_PODS, _LABELS, _CONTAINERS, _WORD = 50, 32, 10, 64
+_LISTED = 500
+_OURS = "akeso-"
+# They write specs as part of running the cluster (taints, an autoscaler's replicas); they are not "a person at work".
+_SYSTEM: Final = frozenset({"kube-controller-manager", "kubelet", "kube-scheduler", "cloud-controller-manager"})
+_GITOPS: Final = (
+    ("argocd", "labels", "argocd.argoproj.io/instance"),
+    ("argocd", "annotations", "argocd.argoproj.io/tracking-id"),
+    ("flux", "labels", "kustomize.toolkit.fluxcd.io/name"),
+    ("flux", "labels", "helm.toolkit.fluxcd.io/name"),
+)
+
+
+def take(kube: Kube, scope: Scope, object_ref: ObjectRef | None, *, stop_namespace: str) -> Facts | None:
+    """Snapshot of the scope as it is now, under its present uid; None when the scope is gone.
+
+    Raises KubeError when anything but the stop ConfigMap cannot be read: half a snapshot is none.
+    """
+    taken_at = clock.now_ms()
+    found = kube.get(scope.kind, scope.namespace, scope.name)
+    if found is None:
+        return None
+    meta = _part(found, "metadata")
+    present = scope.model_copy(update={"uid": str(meta.get("uid", ""))})
+    spec, status = _part(found, "spec"), _part(found, "status")
+    home = kube.get("Namespace", "", scope.namespace) if scope.namespace else found
+    home_labels = _strings(_part(home or {}, "metadata").get("labels"))
+    pods = _pods(kube, scope, found)
+    replicas = _replicas(scope.kind, meta, spec, status)
+    changed_by, changed_at = _last_change(meta)
+    return Facts(
+        taken_at=taken_at,
+        scope=present,
+        object=_object(kube, present, object_ref),
+        autonomy=_autonomy(home_labels),
+        namespace_labels=_bounded(home_labels) if scope.namespace else {},
+        replicas=replicas,
+        pods=tuple(_pod(pod, taken_at) for pod in sorted(pods, key=_worst_first)[:_PODS]),
+        pod_count=_count(pods, status),
+        autoscaler=_autoscaler(kube, scope) if "replicas" in spec else "",
+        disruption_allowed=_disruption_allowed(kube, scope, found),
+        gitops_owner=next((owner for owner, where, key in _GITOPS if key in _strings(meta.get(where))), ""),
+        paused=bool(spec.get("paused") or spec.get("suspend")),
+        rolling_out=_rolling_out(scope.kind, meta, spec, status),
+        last_changed_by=changed_by,
+        last_changed_at=changed_at,
+        spec=_spec(meta, spec),
+        stop_mode=stop_mode(kube, stop_namespace),
+    )
+
+
+def read_configmap(kube: Kube, namespace: str, name: str) -> dict[str, str] | None:
+    """Read the data of a ConfigMap, None when there is none. Raises KubeError."""
+    found = kube.get("ConfigMap", namespace, name)
+    return None if found is None else _strings(found.get("data"))
+
+
+def stop_mode(kube: Kube, namespace: str) -> StopMode:
+    """Read how far the machine may go. No ConfigMap means run; one that nobody can read or understand means freeze."""
+    try:
+        data = read_configmap(kube, namespace, STOP_CONFIGMAP)
+    except KubeError:
+        return "freeze"
+    mode = "run" if data is None else data.get("mode", "")
+    return cast("StopMode", mode) if mode in get_args(StopMode) else "freeze"
+
+
+def _autonomy(labels: dict[str, str]) -> Autonomy:
+    value = labels.get(AUTONOMY, "")
+    return cast("Autonomy", value) if value in get_args(Autonomy) else "observe"
+
+
+def _bounded(labels: dict[str, str]) -> dict[str, str]:
+    # Ours first: the bound must never hide the label that somebody set for us.
+    return dict(sorted(labels.items(), key=lambda item: (not item[0].startswith("akeso.dev/"), item[0]))[:_LABELS])
+
+
+def _object(kube: Kube, scope: Scope, ref: ObjectRef | None) -> ObjectRef | None:
+    if ref is None:
+        return None
+    if (ref.kind, ref.namespace, ref.name) == (scope.kind, scope.namespace, scope.name):
+        uid = scope.uid
+    else:
+        found = kube.get(ref.kind, ref.namespace, ref.name)
+        uid = str(_part(found or {}, "metadata").get("uid", ""))
+    if not uid or (ref.uid and ref.uid != uid):
+        return None
+    return ref.model_copy(update={"uid": uid})
+
+
+def _pods(kube: Kube, scope: Scope, found: Object) -> list[Object]:
+    if scope.kind == "Pod":
+        return [found]
+    selector = Selector.of(_part(found, "spec").get("selector"))
+    # An empty selector would select the whole namespace; no workload has one.
+    if scope.kind == "PersistentVolumeClaim" or not scope.namespace or not selector.text:
+        return []
+    return kube.list("Pod", scope.namespace, labels=selector.text, limit=_LISTED)
+
+
+def _count(pods: list[Object], status: Object) -> int:
+    return len(pods) if len(pods) < _LISTED else max(len(pods), _int(status.get("replicas")))
+
+
+def _worst_first(pod: Object) -> tuple[bool, str]:
+    return _ready(pod), str(_part(pod, "metadata").get("name", ""))
+
+
+def _ready(pod: Object) -> bool:
+    return any(
+        condition.get("type") == "Ready" and condition.get("status") == "True"
+        for condition in _dicts(_part(pod, "status").get("conditions"))
+    )
+
+
+def _pod(pod: Object, now: int) -> PodFacts:
+    meta, status = _part(pod, "metadata"), _part(pod, "status")
+    containers = [*_dicts(status.get("containerStatuses")), *_dicts(status.get("initContainerStatuses"))]
+    created = _ms(meta.get("creationTimestamp"))
+    return PodFacts(
+        name=str(meta.get("name", "")),
+        uid=str(meta.get("uid", "")),
+        phase=_word(status.get("phase")),
+        ready=_ready(pod),
+        deleting="deletionTimestamp" in meta,
+        age_s=max(0, (now - created) // 1000) if created else 0,
+        containers=tuple(_container(container) for container in containers[:_CONTAINERS]),
+    )
+
+
+def _container(status: Object) -> ContainerState:
+    state = _part(status, "state")
+    ended = _part(state, "terminated") or _part(_part(status, "lastState"), "terminated")
+    code = ended.get("exitCode")
+    return ContainerState(
+        name=_word(status.get("name")),
+        ready=bool(status.get("ready")),
+        restarts=_int(status.get("restartCount")),
+        waiting=_word(_part(state, "waiting").get("reason")),
+        terminated=_word(ended.get("reason")),
+        exit_code=code if isinstance(code, int) else None,
+    )
+
+
+def _replicas(kind: str, meta: Object, spec: Object, status: Object) -> Replicas | None:
+    observed = _int(status.get("observedGeneration")) >= _int(meta.get("generation"))
+    if kind == "DaemonSet":
+        return Replicas(
+            desired=_int(status.get("desiredNumberScheduled")),
+            ready=_int(status.get("numberReady")),
+            updated=_int(status.get("updatedNumberScheduled")),
+            available=_int(status.get("numberAvailable")),
+            observed=observed,
+        )
+    if kind in {"Deployment", "StatefulSet", "ReplicaSet"}:
+        ready = _int(status.get("readyReplicas"))
+        return Replicas(
+            desired=_int(spec.get("replicas", 1)),
+            ready=ready,
+            updated=_int(status.get("updatedReplicas")),
+            available=_int(status.get("availableReplicas")),
+            observed=observed,
+        )
+    return None
+
+
+def _autoscaler(kube: Kube, scope: Scope) -> str:
+    for autoscaler in kube.list("HorizontalPodAutoscaler", scope.namespace):
+        target = _part(_part(autoscaler, "spec"), "scaleTargetRef")
+        if (target.get("kind"), target.get("name")) == (scope.kind, scope.name):
+            return str(_part(autoscaler, "metadata").get("name", ""))
+    return ""
+
+
+def _disruption_allowed(kube: Kube, scope: Scope, found: Object) -> int | None:
+    template = found if scope.kind == "Pod" else _part(_part(found, "spec"), "template")
+    labels = _strings(_part(template, "metadata").get("labels"))
+    if not scope.namespace or not template:
+        return None
+    allowed = [
+        _allowed(budget)
+        for budget in kube.list("PodDisruptionBudget", scope.namespace)
+        if (selector := _part(budget, "spec").get("selector")) is not None and Selector.of(selector).matches(labels)
+    ]
+    return min(allowed, default=None)
+
+
+def _allowed(budget: Object) -> int:
+    # Until its controller has seen the present spec, the API server refuses every eviction under that budget.
+    meta, status = _part(budget, "metadata"), _part(budget, "status")
+    seen = _int(status.get("observedGeneration")) >= _int(meta.get("generation"))
+    return _int(status.get("disruptionsAllowed")) if seen else 0
+
+
+def _rolling_out(kind: str, meta: Object, spec: Object, status: Object) -> bool:
+    """Whether `kubectl rollout status` would wait, except that pods which fail after a finished rollout are no rollout.
+
+    A crash loop leaves replicas unavailable for ever; the Progressing condition tells it from a rollout under way.
+    """
+    if kind not in {"Deployment", "StatefulSet", "DaemonSet"}:
+        return False
+    if _int(status.get("observedGeneration")) < _int(meta.get("generation")):
+        return True
+    if kind == "Deployment":
+        return _deployment_rolling(spec, status)
+    if _part(spec, "updateStrategy").get("type") == "OnDelete":
+        return False
+    updated = _int(status.get("updatedReplicas"))
+    if kind == "DaemonSet":
+        return _int(status.get("updatedNumberScheduled")) < _int(status.get("desiredNumberScheduled"))
+    partition = _int(_part(_part(spec, "updateStrategy"), "rollingUpdate").get("partition"))
+    if partition:
+        return updated < _int(spec.get("replicas", 1)) - partition
+    return bool(status.get("updateRevision") != status.get("currentRevision"))
+
+
+def _deployment_rolling(spec: Object, status: Object) -> bool:
+    reason = next((c.get("reason") for c in _dicts(status.get("conditions")) if c.get("type") == "Progressing"), None)
+    if reason == "ProgressDeadlineExceeded":
+        return False
+    updated = _int(status.get("updatedReplicas"))
+    if updated < _int(spec.get("replicas", 1)) or _int(status.get("replicas")) > updated:
+        return True
+    return _int(status.get("availableReplicas")) < updated and reason != "NewReplicaSetAvailable"
+
+
+def _last_change(meta: Object) -> tuple[str, int]:
+    """Name and time of the newest foreign writer of the spec; an API server keeps one time per writer."""
+    writers = [
+        (_ms(entry.get("time")), str(entry.get("manager", ""))[:128])
+        for entry in _dicts(meta.get("managedFields"))
+        if "f:spec" in _part(entry, "fieldsV1")
+        and not str(entry.get("manager", "")).startswith(_OURS)
+        and entry.get("manager") not in _SYSTEM
+    ]
+    at, by = max(writers, default=(0, ""))
+    return by, at
+
+
+def _spec(meta: Object, spec: Object) -> dict[str, int]:
+    bounded = {}
+    if isinstance(spec.get("replicas"), int):
+        bounded["replicas"] = spec["replicas"]
+    minimum = _strings(meta.get("annotations")).get(MINIMUM_REPLICAS, "")
+    if minimum.isascii() and minimum.isdigit() and len(minimum) <= 5:  # noqa: PLR2004 - no workload has 100,000 pods
+        bounded["minimum_replicas"] = int(minimum)
+    return bounded
+
+
+def _part(value: Object, key: str) -> Object:
+    part = value.get(key)
+    return part if isinstance(part, dict) else {}
+
+
+def _dicts(value: Any) -> list[Object]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+def _strings(value: Any) -> dict[str, str]:
+    return {str(key): str(text) for key, text in value.items()} if isinstance(value, dict) else {}
+
+
+def _int(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _word(value: Any) -> str:
+    return str(value or "")[:_WORD]
+
+
+def _ms(value: Any) -> int:
+    try:
+        return clock.parse_ms(str(value))
+    except ValueError:
+        return 0
