@@ -1,0 +1,110 @@
+"""What a rule may ask of the facts, and how it may make a parameter of them: a closed set, no expression language.
+
+Nothing here reads an alert's text but its name: what somebody else wrote can neither become a parameter nor widen a
+condition.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal
+
+from pydantic import Field
+
+from shared.event.types import TriagedData
+from shared.model.base import Model
+from shared.model.facts import ContainerState, Facts, PodFacts, ScopeKind
+
+
+class PodWhen(Model):
+    """Holds when one pod that is neither ready nor being deleted has one container that meets all of it."""
+
+    phase: str = ""
+    min_age_s: int = Field(default=0, ge=0)
+    running: bool | None = None  # the container waits for nothing
+    waiting: tuple[str, ...] = ()
+    terminated: tuple[str, ...] = ()
+    not_terminated: tuple[str, ...] = ()
+    min_restarts: int = Field(default=0, ge=0)
+
+    def pods(self, facts: Facts) -> tuple[PodFacts, ...]:
+        """List the pods that meet it, the worst first: most restarts, then by name."""
+        met = [(pod, hits) for pod in facts.pods if (hits := self._hits(pod))]
+        met.sort(key=lambda item: (-max(state.restarts for state in item[1]), item[0].name))
+        return tuple(pod for pod, _ in met)
+
+    def _hits(self, pod: PodFacts) -> list[ContainerState]:
+        if pod.ready or pod.deleting or pod.age_s < self.min_age_s or self.phase not in ("", pod.phase):
+            return []
+        return [
+            state
+            for state in pod.containers
+            if not state.ready
+            and (self.running is None or self.running is (not state.waiting))
+            and (not self.waiting or state.waiting in self.waiting)
+            and (not self.terminated or state.terminated in self.terminated)
+            and state.terminated not in self.not_terminated
+            and state.restarts >= self.min_restarts
+        ]
+
+
+class When(Model):
+    """Conditions, all of which must hold; the family or the alert name is enough for the alert itself."""
+
+    families: tuple[str, ...] = ()
+    alertnames: tuple[str, ...] = ()
+    scope_kinds: tuple[ScopeKind, ...] = ()
+    pod: PodWhen | None = None
+    autoscaler: Literal["absent", "present"] | None = None
+    rolling_out: bool | None = None
+    paused: bool | None = None
+    below_minimum: bool | None = None
+    all_ready: bool | None = None
+    min_ready: int = Field(default=0, ge=0)
+    min_desired: int = Field(default=0, ge=0)
+
+    def met(self, triaged: TriagedData) -> bool:
+        facts, replicas = triaged.facts, triaged.facts.replicas
+        ready, desired = (replicas.ready, replicas.desired) if replicas else (0, 0)
+        scaler = "present" if facts.autoscaler else "absent"
+        return (
+            self._about(triaged)
+            and (not self.scope_kinds or facts.scope.kind in self.scope_kinds)
+            and self.autoscaler in (None, scaler)
+            and self.rolling_out in (None, facts.rolling_out)
+            and self.paused in (None, facts.paused)
+            and self.below_minimum in (None, _minimum(facts) > desired)
+            and self.all_ready in (None, replicas is not None and ready >= desired)
+            and ready >= self.min_ready
+            and desired >= self.min_desired
+            and (self.pod is None or bool(self.pod.pods(facts)))
+        )
+
+    def _about(self, triaged: TriagedData) -> bool:
+        if not self.families and not self.alertnames:
+            return True
+        name = triaged.alert.labels.get("alertname", "") if triaged.alert else ""
+        return triaged.family in self.families or name in self.alertnames
+
+
+def _minimum(facts: Facts) -> int:
+    value = facts.spec.get("minimum_replicas")
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _minimum_replicas(facts: Facts, _: When) -> int | None:
+    return _minimum(facts) or None
+
+
+def _one_more_replica(facts: Facts, _: When) -> int | None:
+    return facts.replicas.desired + 1 if facts.replicas else None
+
+
+def _worst_pod(facts: Facts, when: When) -> str | None:
+    return next((pod.name for pod in (when.pod or PodWhen()).pods(facts)), None)
+
+
+# How a parameter is made from facts, by the word that a rule uses. None: it cannot be made, the rule does not apply.
+DERIVATIONS: Final[Mapping[str, Callable[[Facts, When], Any]]] = {
+    "minimum_replicas": _minimum_replicas,
+    "one_more_replica": _one_more_replica,
+    "worst_pod": _worst_pod,
+}
