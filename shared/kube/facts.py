@@ -77,12 +77,18 @@ def read_configmap(kube: Kube, namespace: str, name: str) -> dict[str, str] | No
 
 
 def stop_mode(kube: Kube, namespace: str) -> StopMode:
-    """Read how far the machine may go. No ConfigMap means run; one that nobody can read or understand means freeze."""
+    """Read how far the machine may go; what nobody can read or understand means freeze.
+
+    A ConfigMap without a mode means run only before the first hydration: an installation brings it empty, so that
+    applying the manifests again never lifts a stop.
+    """
     try:
         data = read_configmap(kube, namespace, STOP_CONFIGMAP)
     except KubeError:
         return "freeze"
-    mode = "run" if data is None else data.get("mode", "")
+    if data is None:
+        return "freeze"
+    mode = data.get("mode", "freeze" if "hydrated-at" in data else "run")
     return cast("StopMode", mode) if mode in get_args(StopMode) else "freeze"
 
 

@@ -162,7 +162,7 @@ class State:
     def inbox(self, cause: Cause) -> str | None:
         """The stored answer of a function for this event, or None."""
         digest = hashlib.sha1(f"{cause.source}\0{cause.id}".encode()).hexdigest()  # noqa: S324 - all that Lua has
-        return cast("str | None", self.store.read("GET", f"{PREFIX}:inbox:{cause.fn}:{digest}"))
+        return cast("str | None", self.store.read("GET", f"{PREFIX}:inbox:{cause.fn}:answer:{digest}"))
 
     def attempt(self, tenant: str, cluster: str, attempt: str) -> dict[str, str]:
         """All that is stored of an attempt; empty when Redis knows none of that id."""

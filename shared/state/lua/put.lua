@@ -16,7 +16,7 @@ if not hydrated then return '{"refused":"epoch"}' end
 
 local out = {}
 if req.answer then
-  local key = inbox_key(req.fn, req.src, req.id)
+  local key = inbox_key(req.fn .. ':answer', req.src, req.id)  -- beside the result of a transition
   if redis.call('SET', key, req.answer, 'NX', 'PX', TTL_INBOX) then
     out.answer = req.answer
   else
