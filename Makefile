@@ -19,3 +19,31 @@ $(STAMP): locks/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --require-hashes -r locks/dev.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+run: $(STAMP) ## serve akeso dev and show two incidents; ONCE=1 ends after both
+	$(BIN)/akeso dev $(if $(ONCE),--once)
+
+lint: $(STAMP) ## style, types and layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## lint, and every test that needs no Go, Docker or cluster (under five minutes on two cores)
+	$(BIN)/pytest -m "not faults" -n 2 --dist worksteal
+
+test-faults: $(STAMP) ## kills, lost state and simulated hours (under ten minutes)
+	$(BIN)/pytest -m faults -n 2 --dist worksteal
+
+mutants: $(STAMP) ## break each line that a promise rests on, and see its test go red
+	$(BIN)/python -m tests.mutants
+
+bench: $(STAMP) ## measure, print and write build/bench.jsonl
+	$(BIN)/python -m tests.perf.bench
+
+lock: ## resolve the dependencies anew into locks/ (needs uv on the path)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o locks/runtime.txt
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate --extra cli --extra dev pyproject.toml -o locks/dev.txt
+
+clean: ## remove what was made, the environment included
+	rm -rf $(VENV) build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info
