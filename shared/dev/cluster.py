@@ -79,7 +79,8 @@ class Cluster:
         return path
 
     def pause(self) -> None:
-        self._paused = True
+        with self.store.lock:
+            self._paused = True
 
     def resume(self) -> None:
         self._paused = False
@@ -156,8 +157,9 @@ class Cluster:
             started.set_result(f"http://127.0.0.1:{runner.addresses[0][1]}")
             end = asyncio.create_task(self._end.wait())
             while not end.done():
-                if not self._paused:
-                    self.tick()
+                with self.store.lock:
+                    if not self._paused:
+                        self.tick()
                 await asyncio.wait([end], timeout=0.05)
         except OSError as error:
             started.set_exception(error)

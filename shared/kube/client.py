@@ -190,12 +190,12 @@ def _translated(verb: Verb, path: str, status: int, answer: Object, *, form: str
     elif status == 429:  # noqa: PLR2004
         after = details.get("retryAfterSeconds", 0)
         error = Throttled(message, retry_after_s=after if isinstance(after, int) else 0)
-    elif status in {401, 408} or status < 400:  # noqa: PLR2004 - no redirect is ever followed
+    elif status == 401 or 300 <= status < 400:  # noqa: PLR2004 - no redirect is ever followed
         error = KubeDown(message)
-    elif status < 500 or (verb == "evict" and "more than one PodDisruptionBudget" in text):  # noqa: PLR2004
+    elif 400 <= status < 500 or (verb == "evict" and "more than one PodDisruptionBudget" in text):  # noqa: PLR2004
         error = Refused(message)
     else:
-        error = KubeDown(message, unclear=writes)
+        error = KubeDown(message, unclear=writes)  # also a success that is no JSON
     error.status = status
     return error
 

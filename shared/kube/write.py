@@ -24,7 +24,8 @@ class Seen(Model):
     """What one read of a write's target says.
 
     `holds`: the write may still be made (the field has its old value; the pod with that uid is not on its way out).
-    `done`: the world is as the write wanted it, which does not say who did it; `mark` says that.
+    `done`: the world is as the write wanted it, which does not say who did it; `mark` says that. On a pod that is to
+    be evicted the mark comes first: marked and not done means that the eviction did not happen, or not yet.
     """
 
     exists: bool = False
@@ -127,7 +128,7 @@ def fence(kube: Kube, write: Write, *, mark: str, field_manager: str) -> bool:
     target = write.target
     for left in reversed(range(_FENCE_TRIES)):
         found = kube.get(target.kind, target.namespace, target.name)
-        if found is None or found["metadata"].get("uid") != target.uid or _annotations(found).get(MARK) == mark:
+        if found is None or found["metadata"].get("uid") != target.uid or _landed(found, write, mark):
             return False
         version = str(found["metadata"].get("resourceVersion", ""))
         try:
@@ -154,6 +155,13 @@ def put_configmap(kube: Kube, namespace: str, name: str, data: dict[str, str], *
 def pointer(*parts: str) -> str:
     """Build a JSON pointer from unescaped parts: `pointer("metadata", "labels", "a/b")` is `/metadata/labels/a~1b`."""
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _landed(found: Object, write: Write, mark: str) -> bool:
+    # An eviction's mark goes before it, so the mark alone says only that somebody was about to.
+    if write.verb == "evict":
+        return "deletionTimestamp" in found["metadata"]
+    return _annotations(found).get(MARK) == mark
 
 
 def _expect(kube: Kube, write: Write, resource_version: str) -> Object:

@@ -1,0 +1,48 @@
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from shared.dev.cluster import Cluster
+from shared.kube.client import Kube, connect
+from shared.settings import Kube as KubeSettings
+from shared.settings import Settings
+
+TOKEN = "a-token"
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """An emulated cluster whose controllers stand still unless the test lets them act."""
+    cluster = Cluster(token=TOKEN)
+    cluster.pause()
+    cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def settings(cluster: Cluster, tmp_path: Path) -> Settings:
+    return Settings(kube=KubeSettings(kubeconfig=str(cluster.kubeconfig(tmp_path / "config")), timeout_ms=2000))
+
+
+@pytest.fixture
+def kube(settings: Settings) -> Iterator[Kube]:
+    kube = connect(settings, "akeso/test")
+    yield kube
+    kube.close()
+
+
+@pytest.fixture
+def until() -> Callable[[Callable[[], object]], None]:
+    """Poll until something is true, for at most five seconds."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        for _ in range(250):
+            if condition():
+                return
+            time.sleep(0.02)
+        pytest.fail("did not come true within five seconds")
+
+    return wait
