@@ -1,0 +1,214 @@
+"""Drives a whole installation from outside and looks only at the cluster, the tickets and the audit.
+
+Scenes share one world where they can: each has namespaces of its own, and time only goes forward.
+"""
+
+import itertools
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import redis
+
+from shared import clock
+from shared.dev.world import CLUSTER, TENANT, World
+
+PATIENCE_S = 40.0
+ZERO = "0001-01-01T00:00:00Z"
+_numbers = itertools.count(1)
+
+
+class Sent(NamedTuple):
+    """One alert as AlertManager knows it."""
+
+    labels: dict[str, str]
+    starts_at: str
+    fingerprint: str
+
+    def element(self, status: str = "firing") -> dict[str, Any]:
+        ends = clock.iso(clock.now_ms()) if status == "resolved" else ZERO
+        return {
+            "status": status, "labels": self.labels, "annotations": {"summary": "a test"}, "startsAt": self.starts_at,
+            "endsAt": ends, "fingerprint": self.fingerprint, "generatorURL": "http://prometheus/graph",
+        }  # fmt: skip
+
+
+def group(*elements: dict[str, Any], truncated: int = 0) -> dict[str, Any]:
+    """A webhook body, version 4."""
+    return {
+        "version": "4", "groupKey": "{}:{}", "truncatedAlerts": truncated, "status": "firing", "receiver": "akeso",
+        "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://alertmanager",
+        "alerts": list(elements),
+    }  # fmt: skip
+
+
+class Scene:
+    """One story in a world. Names are unique, so that scenes do not meet."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        assert world.cluster is not None
+        self.cluster = world.cluster
+        self.number = next(_numbers)
+        self.redis = redis.Redis.from_url(world.redis_url, decode_responses=True)
+        self.heartbeat()
+
+    # The cluster ---------------------------------------------------------------------------------------------------
+
+    def namespace(self, autonomy: str = "auto", name: str = "") -> str:
+        name = name or f"ns{self.number}-{secrets.token_hex(3)}"
+        self.cluster.namespace(name, {"akeso.dev/autonomy": autonomy} if autonomy else {})
+        return name
+
+    def deployment(self, namespace: str, name: str = "web", replicas: int = 1, minimum: int = 3, **more: Any) -> str:
+        notes = {"akeso.dev/minimum-replicas": str(minimum)} if minimum else {}
+        self.cluster.deployment(namespace, name, replicas, annotations=notes, **more)
+        if not more.get("behaviour"):
+            # a rollout that is still going on would be a reason of its own to leave it alone
+            self.until(lambda: self.ready(namespace, name) == replicas)
+        return name
+
+    def replicas(self, namespace: str, name: str = "web") -> int:
+        found = self.cluster.get("Deployment", namespace, name)
+        assert found is not None
+        return int(found["spec"]["replicas"])
+
+    def ready(self, namespace: str, name: str = "web") -> int:
+        found = self.cluster.get("Deployment", namespace, name)
+        assert found is not None
+        return int(found["status"].get("readyReplicas", 0))
+
+    def writes(self, namespace: str) -> list[str]:
+        """Verb and path of every write that the API server took in that namespace, controllers excluded."""
+        return [f"{r.verb} {r.path}" for r in self.cluster.writes() if f"/namespaces/{namespace}/" in r.path]
+
+    # Alerts --------------------------------------------------------------------------------------------------------
+
+    def alert(self, namespace: str, name: str = "web", *, alertname: str = "KubeDeploymentBelowMinimum",
+              **labels: str) -> Sent:  # fmt: skip
+        named = {} if "pod" in labels else {"deployment": name}
+        all_labels = {
+            "alertname": alertname, "namespace": namespace, "severity": "warning", "job": "kube-state-metrics",
+            **named, **labels,
+        }  # fmt: skip
+        return Sent(all_labels, clock.iso(clock.now_ms()), secrets.token_hex(8))
+
+    def fire(self, *alerts: Sent, truncated: int = 0) -> int:
+        return self.post(group(*(alert.element() for alert in alerts), truncated=truncated))
+
+    def resolve(self, *alerts: Sent, truncated: int = 0) -> int:
+        return self.post(group(*(alert.element("resolved") for alert in alerts), truncated=truncated))
+
+    def post(self, body: Any) -> int:
+        return self.world.post(body).status_code
+
+    def heartbeat(self) -> None:
+        self.post(group(Sent({"alertname": "Watchdog"}, "2026-01-01T00:00:00Z", "feedfacefeedface").element()))
+
+    # Time ----------------------------------------------------------------------------------------------------------
+
+    def pass_(self, seconds: float, *, step: float = 60.0) -> None:
+        """Let clock time pass in steps, with the sweeper's tick and AlertManager's heartbeat after each."""
+        left = seconds
+        while left > 0:
+            self.world.advance(min(step, left))
+            left -= step
+            self.heartbeat()
+            self.tick()
+
+    def tick(self) -> int:
+        status = self.world.tick()
+        self.settle()
+        return status
+
+    def settle(self) -> None:
+        """Wait until the broker has nothing in flight."""
+        deadline = time.monotonic() + PATIENCE_S
+        quiet = 0
+        while time.monotonic() < deadline:
+            quiet = quiet + 1 if self.world.broker.idle() else 0
+            if quiet > 2:
+                return
+            time.sleep(0.02)
+        raise AssertionError("the broker does not come to rest")
+
+    def until(self, what: Callable[[], Any], why: str = "") -> Any:
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            if found := what():
+                return found
+            time.sleep(0.05)
+        raise AssertionError(why or "it does not come true")
+
+    # What came of it -----------------------------------------------------------------------------------------------
+
+    def incident(self, namespace: str, name: str = "web", kind: str = "Deployment") -> str:
+        """Id of the newest incident of that scope, "" while there is none."""
+        return self.incident_of(f"{kind}/{namespace}/{name}")
+
+    def incident_of(self, scope: str) -> str:
+        newest: tuple[float, str] = (0, "")
+        for key in self.redis.scan_iter(f"{{akeso}}:{TENANT}:{CLUSTER}:incident:*", count=1000):
+            found = self.redis.hmget(key, "scope", "id", "opened_at")
+            if found[0] == scope:
+                newest = max(newest, (float(found[2]), str(found[1])))
+        return newest[1]
+
+    def record(self, incident: str) -> dict[str, str]:
+        return self.redis.hgetall(f"{{akeso}}:{TENANT}:{CLUSTER}:incident:{incident}")
+
+    def audit(self, incident: str) -> list[dict[str, Any]]:
+        lines = self.redis.lrange(f"{{akeso}}:{TENANT}:{CLUSTER}:audit:{incident}", 0, -1)
+        return [json.loads(line.partition(" ")[2]) for line in lines]
+
+    def words(self, incident: str) -> list[str]:
+        return [line["what"] for line in self.audit(incident)]
+
+    def tickets(self, incident: str) -> list[dict[str, Any]]:
+        return [ticket for ticket in self.world.desk.tickets() if ticket["correlation_id"] == incident]
+
+    def counters(self) -> dict[str, int]:
+        return {name: int(value) for name, value in self.redis.hgetall("{akeso}:counters").items()}
+
+    def due(self, kind: str = "") -> list[str]:
+        return [member for member in self.redis.zrange("{akeso}:due", 0, -1) if member.startswith(kind)]
+
+    def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
+        return self.world.api(method, path, body)
+
+    # Shortcuts of many stories -------------------------------------------------------------------------------------
+
+    def until_word(self, word: str, namespace: str, name: str = "web", kind: str = "Deployment") -> str:
+        """Wait until the audit of the scope's incident says `word`; the incident's id."""
+
+        def said() -> str:
+            incident = self.incident(namespace, name, kind)
+            return incident if incident and word in self.words(incident) else ""
+
+        return str(self.until(said, f"never {word!r} about {kind}/{namespace}/{name}: "
+                              f"{self.words(self.incident(namespace, name, kind))}"))  # fmt: skip
+
+    def until_told(self, incident: str) -> dict[str, Any]:
+        """Tick until a person has a ticket about it."""
+        for _ in range(6):
+            self.tick()
+            if found := self.tickets(incident):
+                return found[0]
+            self.world.advance(61)
+        raise AssertionError(f"nobody was told about {incident}: {self.words(incident)}")
+
+
+@contextmanager
+def a_world(folder: Path, **options: Any) -> Iterator[World]:
+    """A world without a clock of its own: the test says when a minute has passed."""
+    world = World(folder, pinging=False, idle_s=600, **options)
+    try:
+        world.start()
+        yield world
+    finally:
+        world.stop()
