@@ -18,8 +18,6 @@ from shared.telemetry.redact import redact
 
 # Their own handlers would write plain text beside our JSON.
 _TAKEN_OVER = ("gunicorn.error", "gunicorn.access", "werkzeug", "functions_framework")
-
-
 _NAME = "logger_name"  # structlog keeps the word `logger` for itself while a logger is made
 
 
