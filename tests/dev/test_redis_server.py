@@ -223,4 +223,8 @@ class TestEnding:
             assert parent.stdout is not None
             pid = int(parent.stdout.readline())
             parent.kill()
-        assert gone(pid)
+        try:
+            assert gone(pid)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)  # a failure of this test must not leave one behind
