@@ -148,6 +148,7 @@ if check then
     tell(req.incident, 'not done: ' .. req.action .. ' refused by ' .. check
       .. (text and text ~= '' and ' (' .. text .. ')' or ''))
   end
+  if not undo and retry_at == 0 and incident.family == 'manual' then close_if_quiet(incident, 'refused') end
   return remember({
     decision = 'denied', check = check, limit = limit, used = used, retry_at = retry_at, text = text,
     policy = policy.revision,

@@ -73,6 +73,7 @@ end
 
 if none then
   if outcome == 'succeeded' then tell(attempt.incident, req.text or 'told') end
+  if incident.family == 'manual' then close_if_quiet(incident, 'told') end
   return result
 end
 
@@ -93,6 +94,10 @@ end
 -- A next look, if one more attempt is left, else a person.
 local function again(at)
   if incident.state ~= 'open' then return end
+  if incident.family == 'manual' then
+    tell(attempt.incident, outcome .. ': ' .. attempt.action .. ', ' .. (req.text or ''))
+    return
+  end
   local left, limit = attempts_left(attempt.scope, attempt.family)
   if left > 0 then
     due_put('retry', attempt.incident, at, { incident = attempt.incident })

@@ -187,10 +187,22 @@ end
 
 local function incident_key(incident) return k('incident', incident) end
 
+-- Everything that belongs to an incident lives as long as it is open, however long that is.
+local function keep(incident)
+  local key = incident_key(incident)
+  redis.call('PEXPIRE', key, TTL_INCIDENT)
+  for _, part in ipairs({ 'firing', 'tried', 'told', 'pending', 'attempts-of' }) do
+    redis.call('PEXPIRE', k(part, incident), TTL_INCIDENT)
+  end
+  local name = redis.call('HGET', key, 'name')
+  if name then redis.call('PEXPIRE', k('name', name), TTL_INCIDENT) end
+  for _, fingerprint in ipairs(redis.call('SMEMBERS', k('firing', incident))) do
+    redis.call('PEXPIRE', k('fingerprint', fingerprint), TTL_INCIDENT)
+  end
+end
+
 local function touch(incident, fields)
   set(incident_key(incident), TTL_INCIDENT, fields)
-  redis.call('PEXPIRE', k('firing', incident), TTL_INCIDENT)
-  redis.call('PEXPIRE', k('tried', incident), TTL_INCIDENT)
 end
 
 local function blank(value) return value == nil or value == false or value == '' end
@@ -242,8 +254,8 @@ local function close(incident, how)
   if not blank(incident.ticket) then tell(incident.id, 'closed: ' .. how .. ' at ' .. string.format('%.0f', now)) end
 end
 
--- The last alert has resolved while something was live; now it is not any more.
+-- The last alert has resolved while something was live, or there never was one (a person's run); now it is over.
 local function close_if_quiet(incident, how)
-  if incident.state == 'quiet' then close(incident, how) return true end
+  if incident.state == 'quiet' or (incident.family == 'manual' and incident.state == 'open') then close(incident, how) return true end
   return false
 end

@@ -44,11 +44,14 @@ local function create(scope, family, fields)
   local name = redis.sha1hex(scope .. SEP .. family)
   local id = 'inc-' .. string.sub(redis.sha1hex(name .. SEP .. req.tenant .. SEP .. req.cluster .. SEP .. now), 1, 16)
   fields.id, fields.scope, fields.family, fields.state, fields.opened_at = id, scope, family, 'open', now
+  fields.name = name
   set(incident_key(id), TTL_INCIDENT, fields)
   redis.call('SET', k('name', name), id, 'PX', TTL_INCIDENT)
   redis.call('SADD', P .. ':open', req.tenant .. SEP .. req.cluster .. SEP .. id)
-  redis.call('ZADD', k('new'), now, id)
-  redis.call('PEXPIRE', k('new'), DAY)
+  if family ~= 'manual' then
+    redis.call('ZADD', k('new'), now, id)
+    redis.call('PEXPIRE', k('new'), DAY)
+  end
   audit(id, 'opened', { scope = scope, family = family, people = fields.people, severity = fields.severity })
   count('incidents_opened_total|family=' .. family)
   return hash(incident_key(id))
@@ -168,7 +171,7 @@ if not req.look then due_del('retry', req.incident) end
 if not incident.id or incident.state ~= 'open' or not blank(incident.people) then
   return answer('ended', req.incident)
 end
-redis.call('PEXPIRE', incident_key(incident.id), TTL_INCIDENT)
+keep(incident.id)
 if not blank(req.hold) and incident.hold == req.hold then
   due_del('hold', incident.id)
   redis.call('DEL', k('hold', incident.id))

@@ -30,6 +30,8 @@ for i, alert in ipairs(req.alerts or {}) do
     marks[i] = 'busy'
   else
     redis.call('PEXPIRE', key, TTL_LEDGER)
+    local incident = redis.call('HGET', key, 'incident')
+    if incident then keep(incident) end
     marks[i] = 'taken'
   end
   if alert.watchdog then
