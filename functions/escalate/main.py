@@ -34,12 +34,12 @@ def tell(event: Event, data: Model, here: Here) -> Outcome:
         return None
     reasons = asked["reasons"]
     try:
-        reference = deliver.tell(here, cause, incident, reasons, asked.get("ticket", ""))
+        reference, state = deliver.tell(here, cause, incident, reasons, asked.get("ticket", ""))
     except UnavailableError:
         for untold in reasons:
             _later(here, cause, incident, untold)
         return None
-    here.state.put(cause, told={"incident": incident, "reasons": reasons, "ticket": reference})
+    here.state.put(cause, told={"incident": incident, "reasons": reasons, "ticket": reference, "state": state})
     return None
 
 

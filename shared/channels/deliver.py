@@ -15,8 +15,8 @@ def channel(here: Here) -> Channel:
     return find(here.settings.tickets.channel)(here.settings, here.secrets)
 
 
-def tell(here: Here, cause: Cause, incident: str, reasons: list[str], reference: str) -> str:
-    """Open or update the incident's ticket, close it with the incident; its reference.
+def tell(here: Here, cause: Cause, incident: str, reasons: list[str], reference: str) -> tuple[str, str]:
+    """Open or update the incident's ticket, close it with the incident; its reference, and `open` or `closed`.
 
     Raises UnavailableError when the ticket system or Redis does not answer.
     """
@@ -35,13 +35,14 @@ def tell(here: Here, cause: Cause, incident: str, reasons: list[str], reference:
         commands=tuple(_commands(incident, reasons)),
     )
     to = channel(here)
-    if reference:
+    if reference and known.get("ticket_state") != "closed":
         to.update(reference, ticket)
     else:
-        reference = to.open(ticket)
+        reference = to.open(ticket)  # the receiver knows it by its correlation id and opens a closed one again
     if known.get("state") == "closed":
         to.close(reference, reasons[-1])
-    return reference
+        return reference, "closed"
+    return reference, "open"
 
 
 def blindly(here: Here, cause: Cause, incident: str, reason: str) -> None:

@@ -26,10 +26,10 @@ class TestAHealableDeployment:
         scene.deployment(namespace)
         scene.fire(scene.alert(namespace))
         incident = scene.until_word("succeeded", namespace)
+        scene.until(lambda: scene.ready(namespace) == 3)
 
         scene.pass_(600)
 
-        assert "verified" not in scene.words(incident)
         assert "verified" not in scene.words(incident)
         assert "ineffective" in scene.words(incident)
         assert scene.record(incident)["state"] == "open"

@@ -4,7 +4,7 @@
 -- req.incident, stage     moves the incident's `stage` entry to the next function; "" ends it
 -- req.suppressed  the incident's way ends without a ticket (autonomy off)
 -- req.telling     {incident, reason, lease}: asks for the right to deliver this reason now
--- req.told        {incident, reasons, ticket}: they were delivered; ends their `tell` entries
+-- req.told        {incident, reasons, ticket, state (open|closed)}: they were delivered; ends their `tell` entries
 -- req.untold      {incident, reason, at}: it could not be delivered: `tell` at that time
 -- req.redrive     {ref, event, at}: a dead letter to be posted once more
 -- req.delivered   {kind, ref}: a due entry that ends with its delivery
@@ -74,7 +74,7 @@ if req.told then
   redis.call('DEL', k('telling', word.incident))
   if redis.call('EXISTS', incident_key(word.incident)) == 1 then
     if blank(redis.call('HGET', incident_key(word.incident), 'ticket')) then count('escalations_opened') end
-    touch(word.incident, { ticket = word.ticket })
+    touch(word.incident, { ticket = word.ticket, ticket_state = word.state or '' })
   elseif redis.call('SET', k('ticket', word.incident), word.ticket, 'NX', 'PX', TTL_INCIDENT) then
     count('escalations_opened')
   end
