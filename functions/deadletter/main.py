@@ -18,7 +18,7 @@ from shared.state.transitions import Cause
 AGAIN_MS = 30_000
 
 
-def bury(event: Event, data: Model, here: Here) -> Outcome:  # noqa: ARG001 - every function has this shape
+def bury(event: Event, data: Model, here: Here) -> Outcome:
     cause = Cause("deadletter", event.source, event.id, event.get("tenant"), event.get("cluster"))
     function = event.get("deadfor") or "unknown"
     incident = event.get("incidentid") or f"dead-{event.id[:40]}"

@@ -49,8 +49,8 @@ def proposal(data: TriagedData, choice: Choice, plan: Plan, action: Action) -> P
     )  # fmt: skip
     return ProposedData(
         incident=data.incident, scope=facts.scope, family=data.family, action=choice.action, params=choice.params,
-        plan=plan, judged=judged, declared=declared, confidence=choice.confidence, reasoning=choice.reasoning, rule=choice.rule,
-        proposer=choice.by, wish=data.wish,
+        plan=plan, judged=judged, declared=declared, confidence=choice.confidence, reasoning=choice.reasoning,
+        rule=choice.rule, proposer=choice.by, wish=data.wish,
     )  # fmt: skip
 
 

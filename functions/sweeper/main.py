@@ -38,7 +38,7 @@ class _Memory:
 _memory = _Memory()
 
 
-def sweep(event: Event, data: Model, here: Here) -> Outcome:  # noqa: ARG001 - every function has this shape
+def sweep(event: Event, data: Model, here: Here) -> Outcome:
     speaks_for = here.settings.alertmanager
     cause = Cause("sweeper", event.source, event.id, speaks_for.tenant, speaks_for.cluster)
     try:

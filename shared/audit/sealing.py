@@ -1,4 +1,4 @@
-"""Each minute: seals over every audit line that is new, and the sealed lines into the append-only file, if one is set."""
+"""Each minute: seals over every new audit line, and the sealed lines into the append-only file, if one is set."""
 
 from pathlib import Path
 

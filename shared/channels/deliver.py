@@ -58,7 +58,7 @@ def blindly(here: Here, cause: Cause, incident: str, reason: str) -> None:
             cluster=cause.cluster,
             reasons=(reason,),
             commands=("akeso status",),
-        )  # fmt: skip
+        )
     )
 
 

@@ -1,5 +1,6 @@
 """Says in plain lines what an event means for an incident, as `akeso dev` shows it while it happens."""
 
+from collections.abc import Callable
 from typing import Any
 
 from shared.event.types import short
@@ -50,7 +51,7 @@ def _outcome(data: dict[str, Any]) -> str:
     return f"{data['action']} {data.get('text', '')}".strip()
 
 
-_SAYS = {
+_SAYS: dict[str, Callable[[dict[str, Any]], str]] = {
     "alert.firing": _alert,
     "alert.resolved": _alert,
     "incident.triaged": _triaged,

@@ -78,8 +78,8 @@ class _Screen:
     def ticket(self, ticket: Ticket) -> None:
         self.tickets[ticket["correlation_id"]] = ticket["reference"]
         reasons = ticket["content"].get("reasons") or ticket["history"][-1:]
-        self.say(f"{clock.now():%H:%M:%S} {ticket['correlation_id'][:12]:<13}ticket      "
-                 f"{ticket['reference']} ({ticket['status']}): {'; '.join(map(str, reasons))[:160]}", "bold")  # fmt: skip
+        said = f"ticket      {ticket['reference']} ({ticket['status']}): {'; '.join(map(str, reasons))[:160]}"
+        self.say(f"{clock.now():%H:%M:%S} {ticket['correlation_id'][:12]:<13}{said}", "bold")
 
 
 def serve(options: Options, *, prepare: Callable[[World, AlertSource | None], None] | None = None) -> int:
@@ -191,8 +191,10 @@ def _until_both_ended(world: World, screen: _Screen, ended: threading.Event) -> 
     healed, protected = ("/".join(("Deployment", *name)) for name in (sample.HEALED, sample.PROTECTED))
     verdict = ""
     while time.monotonic() < deadline and not ended.wait(0.3):
-        if protected in screen.incidents and screen.incidents[protected] in screen.tickets and (
-            verdict := _verdict(world, screen.incidents.get(healed, ""))
+        if (
+            protected in screen.incidents
+            and screen.incidents[protected] in screen.tickets
+            and (verdict := _verdict(world, screen.incidents.get(healed, "")))
         ):
             break
     screen.say(f"verdict on {healed}, from the audit: {verdict or 'none yet'}", "bold")

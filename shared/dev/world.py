@@ -67,6 +67,7 @@ class World:
         (folder / "clock.json").unlink(missing_ok=True)
         self.clock_file = folder / "clock.json"
         clock.simulate(self.clock_file, speed=speed)
+        self._clock_before = os.environ.get("AKESO_CLOCK_FILE")
         os.environ["AKESO_CLOCK_FILE"] = str(self.clock_file)  # this process' parts live in the same time
         self._stack = contextlib.ExitStack()
         self._ended = threading.Event()
@@ -164,6 +165,8 @@ class World:
         self._ended.set()
         self._stack.close()
         os.environ.pop("AKESO_CLOCK_FILE", None)
+        if self._clock_before is not None:
+            os.environ["AKESO_CLOCK_FILE"] = self._clock_before
 
     def __enter__(self) -> Self:
         return self.start()
@@ -226,6 +229,4 @@ class World:
 
 
 def _at_home(service: Service) -> Service:
-    return service.model_copy(
-        update={"env": {name: value for name, value in service.env.items() if name in _OURS}}
-    )
+    return service.model_copy(update={"env": {name: value for name, value in service.env.items() if name in _OURS}})
