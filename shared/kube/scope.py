@@ -14,6 +14,8 @@ from shared.model.facts import ObjectRef, Scope, ScopeKind
 # Roots by themselves, whoever owns them: a CronJob's Job, an operator's StatefulSet.
 _ROOTS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job", "Node", "PersistentVolumeClaim"})
 _LINKS: Final = frozenset({"Pod", "ReplicaSet"})  # roots only when nothing controls them
+# Not the node: it controls static pods, and is not what is ill when one of them is.
+_OWNERS: Final = frozenset({"ReplicaSet", "Deployment", "StatefulSet", "DaemonSet", "Job"})
 _DEPTH: Final = 4  # Pod, ReplicaSet, Deployment, and one to spare
 
 
@@ -56,11 +58,7 @@ def _controller(found: dict[str, Any]) -> dict[str, Any] | None:
 
 def _reference(owner: dict[str, Any], namespace: str) -> ObjectRef | None:
     kind, uid = str(owner.get("kind", "")), str(owner.get("uid", ""))
-    known = KINDS.get(kind)
-    # A static pod is controlled by its node, which is not what is ill; another group's kind of the same name is a
-    # stranger; without a uid the owner could be a later one of that name.
-    if known is None or not known.namespaced or kind not in _ROOTS | _LINKS or not uid:
-        return None
-    if str(owner.get("apiVersion", "")).rpartition("/")[0] != known.group:
+    # Another group's kind of that name is a stranger; without a uid the owner could be a later one of that name.
+    if kind not in _OWNERS or str(owner.get("apiVersion", "")).rpartition("/")[0] != KINDS[kind].group or not uid:
         return None
     return ObjectRef(kind=kind, namespace=namespace, name=str(owner.get("name", "")), uid=uid)

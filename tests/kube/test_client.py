@@ -9,6 +9,7 @@ import threading
 from types import SimpleNamespace
 
 import pytest
+import urllib3
 import yaml
 
 from shared.errors import AkesoError, UnavailableError
@@ -39,7 +40,8 @@ class Server:
                     self.close_connection = True
                     return
                 if status == "hang":
-                    outer.released.wait(10)
+                    outer.released.wait(2)
+                    self.close_connection = True
                     return
                 data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
                 self.send_response(status)
@@ -278,7 +280,7 @@ class TestNoAnswer:
             to.get("Pod", "shop", "p")
 
         assert len(server.seen) == 1
-        assert caught.value.__cause__ is not None
+        assert isinstance(caught.value.__cause__, urllib3.exceptions.TimeoutError)
 
     def test_a_write_that_hangs_is_sent_once_and_left_unclear(self, to, server):
         server.answers = [("hang", None)]

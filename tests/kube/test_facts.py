@@ -24,6 +24,14 @@ def web(cluster):
     return web
 
 
+@pytest.fixture
+def later(web, tmp_path, monkeypatch):
+    """A minute after the Deployment was made."""
+    clock.simulate(tmp_path / "clock.json", advance_ms=60_000)
+    monkeypatch.setenv("AKESO_CLOCK_FILE", str(tmp_path / "clock.json"))
+    return clock.now_ms()
+
+
 def edit(cluster, merge, *, kind="Deployment", name="web", manager="kubectl-edit", status=None):
     cluster.edit(kind, "shop", name, merge, manager=manager)
     if status is not None:
@@ -275,23 +283,22 @@ class TestWhoElseCares:
 
         assert look(kube).gitops_owner == owner
 
-    def test_who_changed_it_last_and_when(self, cluster, kube, tmp_path, monkeypatch):
-        clock.simulate(tmp_path / "clock.json", advance_ms=60_000)
-        monkeypatch.setenv("AKESO_CLOCK_FILE", str(tmp_path / "clock.json"))
-        before = clock.now_ms()
+    def test_who_changed_it_last_and_when(self, cluster, kube, later):
         edit(cluster, {"spec": {"replicas": 3}}, manager="alice")
 
         facts = look(kube)
 
         assert facts.last_changed_by == "alice"
-        assert before - 1000 <= facts.last_changed_at <= clock.now_ms()
+        assert later - 1000 <= facts.last_changed_at <= clock.now_ms()
 
+    @pytest.mark.usefixtures("later")
     @pytest.mark.parametrize("manager", ["akeso-scale_deployment", "kube-controller-manager"])
     def test_our_own_changes_and_the_clusters_are_nobodys(self, cluster, kube, manager):
         edit(cluster, {"spec": {"replicas": 3}}, manager=manager)
 
         assert look(kube).last_changed_by == "seed"
 
+    @pytest.mark.usefixtures("later")
     def test_a_change_that_leaves_the_spec_alone_is_nobodys(self, cluster, kube):
         edit(cluster, {"metadata": {"labels": {"a": "b"}}}, manager="alice")
 

@@ -149,6 +149,21 @@ class TestAPatch:
         assert changed(cluster) == [("patch", 200)]
         assert cluster.writes()[0].field_manager == "akeso-test"
 
+    def test_it_names_the_very_object_and_version_and_the_old_value(self, kube, scale, apply, monkeypatch):
+        sent = []
+        monkeypatch.setattr(kube, "patch", lambda *place, form, **_: sent.append((place, form)))
+        seen = writing.read(kube, scale)
+
+        apply(scale, seen)
+
+        (((kind, namespace, name, operations), form),) = sent
+        assert (kind, namespace, name, form) == ("Deployment", "shop", "web", "json")
+        assert [operation for operation in operations if operation["op"] == "test"] == [
+            {"op": "test", "path": "/metadata/uid", "value": scale.target.uid},
+            {"op": "test", "path": "/metadata/resourceVersion", "value": seen.resource_version},
+            {"op": "test", "path": REPLICAS, "value": 2},
+        ]
+
     def test_a_dry_run_changes_nothing(self, cluster, kube, web, scale, apply):
         apply(scale, writing.read(kube, scale), dry_run=True)
 
@@ -221,6 +236,7 @@ class TestAStaleWrite:
         cluster.edit("Deployment", "shop", "web", {"metadata": {"labels": {"a": "b"}}})
 
         self.check_refused(cluster, scale, seen, apply)
+        assert changed(cluster) == []  # what can only fail is not sent
 
     def test_a_field_that_somebody_else_changed_is_a_conflict_even_on_the_present_version(
         self, cluster, kube, scale, apply
