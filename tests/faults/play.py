@@ -1,0 +1,215 @@
+"""What the fault tests may do to a world beyond a story: kill, hold, lose, forge, stop. Each undoes itself at the end."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from shared import clock, settings
+from shared.dev.world import CLUSTER, TENANT, World
+from shared.event import codec, sign
+from shared.event.types import full
+from shared.guard import grant as token
+from shared.model.grant import Grant
+from shared.secrets import Secrets
+from shared.state.client import Store
+from shared.state.transitions import Cause, Settled, State
+from tests.flows.harness import Scene, Sent
+
+FAST = 20.0  # how many times faster than in life the broker's back-off runs: 63 s are 3
+EXECUTOR = "executor-scale-deployment"
+EXECUTORS = (EXECUTOR, "executor-restart-pod", "executor-notify-only")
+DEAD = "http://127.0.0.1:9/"  # discard: nobody listens
+
+
+class Play(Scene):
+    """A story with faults. `end` puts the world right for the next one."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world)
+        self._fired: dict[str, Sent] = {}
+        self._frozen: set[int] = set()
+        self._moved: set[str] = set()
+        home = settings.load({**world.env, "AKESO_REDIS__URL": world.redis_url})
+        self.secrets = Secrets(home.secrets_dir)
+        self.state = State(Store(home, self.secrets))
+
+    def end(self) -> None:
+        for pid in self._frozen:
+            os.killpg(pid, signal.SIGCONT)
+        for order in self._orders.iterdir():
+            order.unlink()
+        self.world.pace(1)
+        self.world.desk.up()
+        self.cluster._faults.clear()
+        hooks = self.world.broker._hooks
+        hooks._drops.clear()
+        hooks._doubles.clear()
+        hooks._disabled.clear()
+        hooks._pointed.clear()
+        if self.cluster.get("ConfigMap", "akeso-system", "akeso-stop")["data"].get("mode") != "run":
+            self.stop("run")
+        self.policy()
+        if self._fired:
+            super().resolve(*self._fired.values())
+        self.settle()
+        self.redis.close()
+
+    # The executor ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _orders(self) -> Path:
+        return self.world.folder / "failpoints"
+
+    def order(self, place: str, what: str = "kill") -> None:
+        """What the next process that comes to that place does there."""
+        (self._orders / place).write_text(what)
+
+    def until_at(self, place: str) -> None:
+        self.until(lambda: list(self._orders.glob(f"{place}.*.taken")), f"nobody came to {place}")
+
+    def lose_everything_in_flight(self) -> None:
+        """As if the broker's dispatcher had died: whatever it would have tried again is gone."""
+        broker = self.world.broker
+        broker._loop.call_soon_threadsafe(broker._crash)
+        self.settle()
+
+    def freeze_executor(self, name: str = EXECUTOR) -> None:
+        """What is sent to it waits, as during a cold start, until `thaw`."""
+        httpx.get(f"{self.world.broker.url}/services/{name}/healthz", timeout=60, trust_env=False)
+        self._frozen.add(self.world.functions.pids()[name])
+        self.world.functions.kill(name, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for pid in self._frozen:
+            os.killpg(pid, signal.SIGCONT)
+        self._frozen.clear()
+        self.settle()
+
+    # Alerts ----------------------------------------------------------------------------------------------------------
+
+    def fire(self, *alerts: Sent, truncated: int = 0) -> int:
+        self._fired |= {alert.fingerprint: alert for alert in alerts}
+        return super().fire(*alerts, truncated=truncated)
+
+    def resolve(self, *alerts: Sent, truncated: int = 0) -> int:
+        for alert in alerts:
+            self._fired.pop(alert.fingerprint, None)
+        return super().resolve(*alerts, truncated=truncated)
+
+    def ill(self, autonomy: str = "auto", **more: Any) -> tuple[str, Sent]:
+        """A Deployment with one replica of three, and its alert, not sent yet."""
+        namespace = self.namespace(autonomy)
+        self.deployment(namespace, **more)
+        return namespace, self.alert(namespace)
+
+    def healed(self) -> tuple[str, Sent, str]:
+        """A Deployment that was scaled from one to three: namespace, alert, attempt."""
+        namespace, alert = self.ill()
+        self.fire(alert)
+        incident = self.until_word("succeeded", namespace)
+        self.settle()
+        return namespace, alert, self.attempts(incident)[-1]
+
+    # The people ------------------------------------------------------------------------------------------------------
+
+    def stop(self, mode: str, *, told: bool = True) -> None:
+        """Patch the ConfigMap as an operator would; `told`: the sweeper has seen it."""
+        self.cluster.edit("ConfigMap", "akeso-system", "akeso-stop", {"data": {"mode": mode}})
+        if told:
+            self.tick()
+
+    def policy(self, **values: Any) -> None:
+        text = yaml.safe_dump(values) if values else ""
+        now = self.cluster.get("ConfigMap", "akeso-system", "akeso-policy")["data"]
+        if now.get("policy.yaml", "") != text:
+            self.cluster.edit("ConfigMap", "akeso-system", "akeso-policy", {"data": {"policy.yaml": text}})
+            self.tick()
+
+    def said(self, what: str, **more: Any) -> Settled:
+        """A person's word, as api passes it on: the settled entry is posted at once by the next tick."""
+        cause = Cause("api", "/people", f"{self.number}-{what}-{clock.now_ms()}", TENANT, CLUSTER)
+        return self.state.settle(cause, what, **more)
+
+    def approve(self, incident: str, who: str = "ann") -> Settled:
+        return self.said("approve", incident=incident, hold=self.record(incident)["hold"], who=who, reason="go")
+
+    def undo(self, attempt: str) -> Settled:
+        return self.said("undo", attempt=attempt, who="ann", reason="back")
+
+    # Events ----------------------------------------------------------------------------------------------------------
+
+    def seen(self, kind: str, incident: str = "") -> list[Any]:
+        """Every event of that type that the broker has taken, of that incident."""
+        return [
+            event for event in self.world.events
+            if event.type == full(kind) and (not incident or event.attributes.get("incidentid") == incident)
+        ]  # fmt: skip
+
+    def event(self, kind: str, incident: str) -> codec.Event:
+        """The newest such event, as a function gets it."""
+        found = self.seen(kind, incident)[-1]
+        return codec.decode(found.headers(), found.data)
+
+    def signed(self, event: codec.Event) -> codec.Event:
+        return sign.sign(event, self.secrets.required("event-hmac"))
+
+    def to_broker(self, event: codec.Event) -> int:
+        return self._send(self.world.broker.url, event)
+
+    def to_function(self, service: str, event: codec.Event) -> int:
+        """Past the broker, as whoever is in the cluster's network could."""
+        return self._send(f"{self.world.broker.url}/services/{service}/", event)
+
+    def _send(self, url: str, event: codec.Event) -> int:
+        headers, body = codec.encode(event)
+        return httpx.post(url, headers=headers, content=body, timeout=60, trust_env=False).status_code
+
+    def regranted(self, event: codec.Event, **changes: Any) -> codec.Event:
+        """An approved event with a grant that differs, signed by the guard's own key."""
+        grant = token.verify(event.data["grant"], [self.secrets.required("grant.pub")])
+        signed = token.sign(grant.model_copy(update=changes), self.secrets.required("grant.key"))
+        return self.with_data(event, grant=signed)
+
+    def grant(self, event: codec.Event) -> Grant:
+        return token.verify(event.data["grant"], [self.secrets.required("grant.pub")])
+
+    def with_data(self, event: codec.Event, **data: Any) -> codec.Event:
+        return codec.Event(
+            event.type, event.source, event.id, event.time, event.subject, {**event.data, **data}, event.extensions
+        )
+
+    # What came of it -------------------------------------------------------------------------------------------------
+
+    def attempts(self, incident: str) -> list[str]:
+        return self.redis.lrange(f"{{akeso}}:{TENANT}:{CLUSTER}:attempts-of:{incident}", 0, -1)
+
+    def attempt(self, attempt: str) -> dict[str, str]:
+        return self.state.attempt(TENANT, CLUSTER, attempt)
+
+    def lines(self, incident: str, word: str) -> list[dict[str, Any]]:
+        return [line for line in self.audit(incident) if line["what"] == word]
+
+    def spec_changes(self, namespace: str, name: str = "web") -> int:
+        """How often the API server has seen the Deployment's spec change since it was made."""
+        return int(self.cluster.get("Deployment", namespace, name)["metadata"]["generation"]) - 1
+
+    def reasons(self, incident: str) -> str:
+        """All that its ticket has ever said."""
+        return " | ".join(str(step) for ticket in self.tickets(incident) for step in ticket["history"])
+
+    def tick_for(self, seconds: float, until: Callable[[], Any], *, step: float = 60) -> Any:
+        """Let time pass in steps until it is true, or fail."""
+        left = seconds
+        while left > 0:
+            if found := until():
+                return found
+            self.pass_(min(step, left), step=step)
+            left -= step
+        found = until()
+        assert found, f"not within {seconds} s"
+        return found
