@@ -74,7 +74,7 @@ class Attempt:
             if hindrance is None:
                 hindrance = self._begin(step)
             failpoint.hit("after-begin")
-            return self._end(step, hindrance or self._write(write, step))
+            return self._end(step, hindrance or self._write(write, step, fresh=True))
         return self._end(step, self._look_again(write, step))
 
     # Before anything is begun ---------------------------------------------------------------------------------------
@@ -146,18 +146,20 @@ class Attempt:
             dry_run=dry_run,
         )
 
-    def _write(self, write: Write, step: int) -> Done | Ended:
+    def _write(self, write: Write, step: int, *, fresh: bool) -> Done | Ended:
         """The step's effect, exactly once: read, precondition, write; on a conflict look again, three times at most."""
-        for _ in range(TRIES):
+        for tried in range(TRIES):
             seen = kube_write.read(self._here.kube, write)
-            if seen.mark == self._mark(step):
-                return Done("mark")
-            if write.verb == "evict" and (not seen.exists or not seen.uid_ok):
-                return Done("uid")
-            if not seen.exists or not seen.uid_ok:
-                return Ended("unknown", "the object is gone or another one has its name")
+            found = self._found(seen, write, step)
+            if found is not None:
+                return self._gone(write) if fresh and found.how != "mark" else found
+            if seen.mark == f"{self._mark(step)}{kube_write.FENCED}":
+                return Ended("stopped", "a later look has shut this run out", "fence")
             if not seen.holds:
-                return Ended("failed", "changed: somebody else wrote the field first")
+                return Ended("failed", "changed: somebody else was there first")
+            # Whoever wrote in between may have been a run that has taken this step over, or ended the attempt.
+            if tried and (refused := self._begin(step)):
+                return Ended("stopped", refused.text)
             if halted := self._halted(snapshot.stop_mode(self._here.kube, self._here.settings.kube.namespace)):
                 return Ended("stopped", halted.text)
             failpoint.hit("before-write")
@@ -166,12 +168,17 @@ class Attempt:
             except Conflict:
                 continue
             except NotFound:
-                return Done("uid") if write.verb == "evict" else Ended("unknown", "the object went away")
+                return self._gone(write) if fresh else self._effect(write, step) or self._gone(write)
             except (Refused, Throttled) as error:
                 return Ended("failed", f"refused by the API: {error}")
             failpoint.hit("after-write")
             return Done("write")
         return Ended("failed", "changed: the object is written to faster than it can be read")
+
+    @staticmethod
+    def _gone(write: Write) -> Ended:
+        """Gone before this attempt, which nobody carried on before, has written."""
+        return Ended("skipped", f"{write.target.kind} {write.target.name} is gone or another one has its name")
 
     # After a crash ---------------------------------------------------------------------------------------------------
 
@@ -182,12 +189,15 @@ class Attempt:
             return found
         refused = self._begin(step)
         if refused is None:
-            return self._write(write, step)
+            return self._write(write, step, fresh=False)
         # It must not be written any more, and a late run must not do it either: one more version of the object makes
         # every write with an older one fail.
-        fenced = kube_write.fence(
-            self._here.kube, write, mark=f"{self._mark(step)}/fenced", field_manager=self._manager
-        )
+        try:
+            fenced = kube_write.fence(
+                self._here.kube, write, mark=f"{self._mark(step)}{kube_write.FENCED}", field_manager=self._manager
+            )
+        except (Conflict, Refused, Throttled):
+            fenced = False
         found = self._effect(write, step)
         if found is not None:
             return found
@@ -196,15 +206,19 @@ class Attempt:
         return Ended("stopped", f"{refused.text}; nothing was written by this step", "fence")
 
     def _effect(self, write: Write, step: int) -> Done | Ended | None:
-        seen = kube_write.read(self._here.kube, write)
+        return self._found(kube_write.read(self._here.kube, write), write, step)
+
+    def _found(self, seen: kube_write.Seen, write: Write, step: int) -> Done | Ended | None:
+        """What the target shows of this step's effect; None when it shows none."""
+        marked, same = seen.mark == self._mark(step), seen.exists and seen.uid_ok
         if write.verb == "evict":
-            gone = not seen.exists or not seen.uid_ok or (seen.deleting and seen.mark == self._mark(step))
-            return Done("uid") if gone else None
-        if seen.mark == self._mark(step):
+            if not same:
+                return Done("uid")
+            # The mark goes before an eviction: alone it says only that somebody was about to.
+            return Done("mark") if marked and seen.deleting else None
+        if marked:
             return Done("mark")
-        if not seen.exists or not seen.uid_ok:
-            return Ended("unknown", "the object is gone or another one has its name")
-        return None
+        return None if same else Ended("unknown", "the object is gone or another one has its name")
 
     def _recover(self) -> Emit | None:
         """Redis lost the attempt. A grant of a lost state is never begun, but what it did is written down anew."""
