@@ -1,9 +1,9 @@
 """The emulated Kubernetes API: a real HTTP server with exactly what Akeso uses, everything else 501. Never in a pod.
 
-Why not kmock (0.8, MIT): it has a good language for canned answers, and it keeps objects, but its PATCH only merges
-dicts. It has no JSON patch with `test`, no growing resourceVersion, no conflicts, dry run, eviction or controller, and
-those are just what this emulator has to get right, because exactly-once rests on them. It would have been a web server
-under our own semantics, with three more dependencies.
+Why not kmock (0.8, MIT): it has a good language for canned answers, and it keeps and patches objects. But its objects
+have no uid or generation and no resourceVersion that moves, so nothing in it is ever stale, and it knows no dry run,
+eviction, label selector or controller. Just these are what an emulator must get right here, because exactly-once rests
+on them; kmock would have been a web server under our own semantics, with three more packages to install.
 """
 
 import asyncio
