@@ -1,4 +1,4 @@
-"""What the fault tests may do to a world beyond a story: kill, hold, lose, forge, stop. Each undoes itself at the end."""
+"""What the fault tests may do to a world beyond a story: kill, hold, lose, forge, stop. `end` undoes all of it."""
 
 import os
 import signal
@@ -46,6 +46,7 @@ class Play(Scene):
         self.world.pace(1)
         self.world.desk.up()
         self.cluster._faults.clear()
+        self.cluster.store.__dict__.pop("patch", None)
         hooks = self.world.broker._hooks
         hooks._drops.clear()
         hooks._doubles.clear()
@@ -89,6 +90,18 @@ class Play(Scene):
             os.killpg(pid, signal.SIGCONT)
         self._frozen.clear()
         self.settle()
+
+    def just_before_its_write(self, change: Callable[[], Any]) -> None:
+        """Let somebody else be faster than the next patch of a Deployment that is already on its way."""
+        store, real = self.cluster.store, self.cluster.store.patch
+
+        def patch(key: Any, body: Any, *, manager: str, dry_run: bool = False, trusted: bool = False) -> Any:
+            if key[0] == "Deployment" and manager.startswith("akeso-") and not dry_run:
+                del store.patch
+                change()
+            return real(key, body, manager=manager, dry_run=dry_run, trusted=trusted)
+
+        store.patch = patch
 
     # Alerts ----------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,126 @@
+"""Stop lives in Kubernetes: patched by hand or set by the api, it keeps everything from being written, and is final."""
+
+import pytest
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+def approved(play):
+    """A grant whose executor is still starting: namespace, alert, incident."""
+    namespace, alert = play.ill()
+    play.freeze_executor()
+    play.fire(alert)
+    incident = play.until_word("approved", namespace)
+    return namespace, alert, incident
+
+
+def by_configmap(play):
+    play.stop("stop", told=False)
+
+
+def by_configmap_seen_by_the_sweeper(play):
+    play.world.cluster.edit("ConfigMap", "akeso-system", "akeso-stop", {"data": {"mode": "stop"}})
+    play.world.tick()
+
+
+def by_api(play):
+    answer = play.api("POST", "v1/stop", {"reason": "it is doing harm", "by": "ann"})
+    assert answer.status_code == 200, answer.text
+
+
+class TestAStopBeforeTheColdStart:
+    @pytest.mark.parametrize("stop", [by_configmap, by_configmap_seen_by_the_sweeper, by_api])
+    def test_keeps_the_grant_from_being_used(self, play, approved, stop):
+        namespace, _, incident = approved
+        stop(play)
+
+        play.thaw()
+
+        assert play.writes(namespace) == []
+        assert "unused" in play.words(incident)
+        assert "begun" not in play.words(incident)
+        assert "stop" in str(play.until_told(incident)["content"])
+
+    def test_is_not_made_up_for_after_the_resume(self, play, approved):
+        namespace, _, incident = approved
+        event = play.event("remediation.approved", incident)
+        play.stop("stop", told=False)
+        play.thaw()
+        play.stop("run")
+
+        play.pass_(600)
+        play.to_broker(event)
+        play.settle()
+
+        assert play.writes(namespace) == []
+        assert play.words(incident).count("approved") == 1
+
+    def test_ends_the_grant_even_if_it_is_lifted_again_before(self, play, approved):
+        namespace, _, incident = approved
+        for mode in ("stop", "run"):
+            play.world.cluster.edit("ConfigMap", "akeso-system", "akeso-stop", {"data": {"mode": mode}})
+            play.world.tick()
+
+        play.thaw()
+
+        assert play.writes(namespace) == []
+        assert [line["check"] for line in play.lines(incident, "not-begun")] == ["epoch"]
+        assert "unused" in play.words(incident)
+
+
+class TestAStopBetweenBeginAndWrite:
+    @pytest.mark.parametrize("mode", ["stop", "freeze"])
+    def test_stops_the_attempt_and_says_so(self, play, mode):
+        namespace, alert = play.ill()
+        play.order("after-begin", "pause 1")
+        play.fire(alert)
+        play.until_at("after-begin")
+
+        play.stop(mode, told=False)
+        play.settle()
+
+        incident = play.incident(namespace)
+        assert play.writes(namespace) == []
+        assert "stopped" in play.words(incident)
+        assert mode in play.reasons(play.until_told(incident)["correlation_id"])
+
+    def test_is_never_continued_after_the_resume(self, play):
+        namespace, alert = play.ill()
+        play.order("after-begin", "pause 1")
+        play.fire(alert)
+        play.until_at("after-begin")
+        play.stop("stop", told=False)
+        play.settle()
+
+        play.stop("run")
+        play.pass_(1200)
+
+        assert play.writes(namespace) == []
+
+
+class TestWhileStopped:
+    def test_a_new_incident_becomes_a_ticket(self, play):
+        play.stop("stop")
+        namespace, alert = play.ill()
+
+        play.fire(alert)
+        incident = play.until_word("denied", namespace)
+
+        assert [line["check"] for line in play.lines(incident, "denied")] == ["stop"]
+        assert "stop" in str(play.until_told(incident)["content"])
+        assert play.writes(namespace) == []
+
+    def test_a_configmap_that_is_gone_stops_too(self, play):
+        namespace, alert = play.ill()
+        play.order("after-begin", "pause 1")
+        play.fire(alert)
+        play.until_at("after-begin")
+        found = play.cluster.get("ConfigMap", "akeso-system", "akeso-stop")
+        play.cluster.store.delete(("ConfigMap", "akeso-system", "akeso-stop"))
+
+        play.settle()
+        play.cluster.configmap("akeso-system", "akeso-stop", found["data"])
+
+        assert play.writes(namespace) == []
+        assert "stopped" in play.words(play.incident(namespace))
