@@ -135,11 +135,12 @@ def _start(world: World, stack: ExitStack) -> AlertSource | None:
         lambda: world.cluster, webhook_url=world.webhook_url, token_file=world.folder / "secrets" / "webhook-token",
         via=manager, ignore=frozenset(sample.ON_DEMAND),
     )  # fmt: skip
-    world.env["AKESO_ALERTMANAGER__URL"] = source.listen()
-    stack.enter_context(world)
     if manager:
         world.env["AKESO_ALERTMANAGER__URL"] = manager.start()
         stack.callback(manager.stop)
+    else:
+        world.env["AKESO_ALERTMANAGER__URL"] = source.listen()
+    stack.enter_context(world)
     if world.cluster:
         sample.seed(world.cluster)
     return source
