@@ -18,7 +18,8 @@ MAX_PAIRS: Final = 64  # labels, and annotations, of one alert
 MAX_NAME: Final = 128
 MAX_LABEL: Final = 1024
 MAX_ANNOTATION: Final = 2048
-FUTURE_MS: Final = 10 * 60 * 1000  # clocks differ by that much without anybody being wrong
+FUTURE_MS: Final = 10 * 60 * 1000  # an end may be so much ahead: clocks differ without anybody being wrong
+_LATEST: Final = 253_402_214_400_000  # 9999-12-31: what is later has no RFC 3339 form
 
 # Controls, line and paragraph separators, what turns the reading direction round, and half surrogates.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -123,13 +124,14 @@ def _alert(item: Any, now: int) -> Alert:
     print_ = item.get("fingerprint")
     if not isinstance(print_, str) or not _FINGERPRINT.fullmatch(print_):
         print_ = sha256(canonical(raw).decode())[:16]
-    # An unreadable time becomes now rather than 0: two firings may never be taken for the same, long resolved one.
-    starts = _moment(item.get("startsAt"), now)
+    # An unreadable time becomes now rather than 0: two firings may never be taken for the same, long resolved one. One
+    # in the future stays as it is, because a firing, its repetitions and its end are known by having the same start.
+    starts = min(_moment(item.get("startsAt"), now), _LATEST)
     ends = _moment(item.get("endsAt"), now) if status == "resolved" else -1
     return Alert(
         status=status,
         fingerprint=print_,
-        starts_at=now if starts > now + FUTURE_MS else starts,
+        starts_at=starts,
         ends_at=now if ends > now + FUTURE_MS else ends,
         labels=_bounded(raw, MAX_LABEL),
         annotations=_bounded(notes, MAX_ANNOTATION),

@@ -11,9 +11,11 @@ def shared_world(tmp_path_factory):
 
 @pytest.fixture
 def scene(shared_world):
-    """A story in the world that all stories share. Its rates have room again."""
-    shared_world.advance(61)
-    return Scene(shared_world)
+    """A story in the world that all stories share. What earlier ones did is no storm and no rate any more."""
+    shared_world.advance(301)
+    story = Scene(shared_world)
+    yield story
+    story.end()
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import httpx
 import redis
+import yaml
 
 from shared import clock
 from shared.dev.world import CLUSTER, TENANT, World
@@ -38,12 +39,12 @@ class Sent(NamedTuple):
         }  # fmt: skip
 
 
-def group(*elements: dict[str, Any], truncated: int = 0) -> dict[str, Any]:
-    """A webhook body, version 4."""
+def group(*elements: Any, truncated: int = 0, **more: Any) -> dict[str, Any]:
+    """A webhook body, version 4; `more` replaces or adds top-level fields."""
     return {
         "version": "4", "groupKey": "{}:{}", "truncatedAlerts": truncated, "status": "firing", "receiver": "akeso",
         "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://alertmanager",
-        "alerts": list(elements),
+        "alerts": list(elements), **more,
     }  # fmt: skip
 
 
@@ -56,7 +57,16 @@ class Scene:
         self.cluster = world.cluster
         self.number = next(_numbers)
         self.redis = redis.Redis.from_url(world.redis_url, decode_responses=True)
+        self._open: dict[str, Sent] = {}  # by fingerprint
         self.heartbeat()
+
+    def end(self) -> None:
+        """Leave nothing that fires and no policy of one's own to the next story."""
+        if self._open:
+            self.resolve(*list(self._open.values()))
+        self.policy()
+        self.settle()
+        self.redis.close()
 
     # The cluster ---------------------------------------------------------------------------------------------------
 
@@ -72,6 +82,12 @@ class Scene:
             # a rollout that is still going on would be a reason of its own to leave it alone
             self.until(lambda: self.ready(namespace, name) == replicas)
         return name
+
+    def patient(self, autonomy: str = "auto", **more: Any) -> tuple[str, Sent]:
+        """A Deployment at rest with one replica of three, in a namespace of its own, and its alert, not sent yet."""
+        namespace = self.namespace(autonomy)
+        self.deployment(namespace, **{"ready_after": 0, **more})
+        return namespace, self.alert(namespace)
 
     def replicas(self, namespace: str, name: str = "web") -> int:
         found = self.cluster.get("Deployment", namespace, name)
@@ -99,9 +115,12 @@ class Scene:
         return Sent(all_labels, clock.iso(clock.now_ms()), secrets.token_hex(8))
 
     def fire(self, *alerts: Sent, truncated: int = 0) -> int:
+        self._open |= {alert.fingerprint: alert for alert in alerts}
         return self.post(group(*(alert.element() for alert in alerts), truncated=truncated))
 
     def resolve(self, *alerts: Sent, truncated: int = 0) -> int:
+        for alert in alerts:
+            self._open.pop(alert.fingerprint, None)
         return self.post(group(*(alert.element("resolved") for alert in alerts), truncated=truncated))
 
     def post(self, body: Any) -> int:
@@ -181,6 +200,37 @@ class Scene:
     def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         return self.world.api(method, path, body)
 
+    def attempts(self, incident: str) -> list[str]:
+        """Ids of the incident's attempts, oldest first."""
+        return self.redis.lrange(f"{{akeso}}:{TENANT}:{CLUSTER}:attempts-of:{incident}", 0, -1)
+
+    def lines(self, incident: str, word: str) -> list[dict[str, Any]]:
+        return [line for line in self.audit(incident) if line["what"] == word]
+
+    def reasons(self, incident: str) -> str:
+        """All that its ticket has ever said."""
+        return " | ".join(str(step) for ticket in self.tickets(incident) for step in ticket["history"])
+
+    def new(self) -> set[str]:
+        """Ids of all incidents there are; a difference of two tells what a story has opened."""
+        return {key.rpartition(":")[2] for key in self.redis.scan_iter("{akeso}:*:incident:*", count=1000)}
+
+    # The people ----------------------------------------------------------------------------------------------------
+
+    def policy(self, **values: Any) -> None:
+        """Put the policy's ConfigMap so, as an operator would, and let the sweeper see it."""
+        text = yaml.safe_dump(values) if values else ""
+        now = self.cluster.get("ConfigMap", "akeso-system", "akeso-policy")
+        if now is not None and now["data"].get("policy.yaml", "") != text:
+            self.cluster.edit("ConfigMap", "akeso-system", "akeso-policy", {"data": {"policy.yaml": text}})
+            self.tick()
+
+    def asked(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What the api answers to a person; it must agree."""
+        answer = self.api("POST", path, {"by": "ann", **body})
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
     # Shortcuts of many stories -------------------------------------------------------------------------------------
 
     def until_word(self, word: str, namespace: str, name: str = "web", kind: str = "Deployment") -> str:
@@ -192,6 +242,24 @@ class Scene:
 
         return str(self.until(said, f"never {word!r} about {kind}/{namespace}/{name}: "
                               f"{self.words(self.incident(namespace, name, kind))}"))  # fmt: skip
+
+    def heal(self, namespace: str, alert: Sent) -> tuple[str, str]:
+        """Fire, wait for the write and its effect: incident and attempt."""
+        assert self.fire(alert) == 200
+        incident = self.until_word("succeeded", namespace)
+        self.until(lambda: self.ready(namespace) == self.replicas(namespace))
+        self.settle()
+        return incident, self.attempts(incident)[-1]
+
+    def verified(self, namespace: str, alert: Sent) -> tuple[str, str]:
+        """All the way to the verdict, after which the incident is closed."""
+        incident, attempt = self.heal(namespace, alert)
+        assert self.resolve(alert) == 200
+        self.until_word("resolved", namespace)
+        self.pass_(61)
+        self.until_word("verified", namespace)
+        self.settle()
+        return incident, attempt
 
     def until_told(self, incident: str) -> dict[str, Any]:
         """Tick until a person has a ticket about it."""
