@@ -39,7 +39,6 @@ class RestartPod(Action):
         Rule("apps", "daemonsets", ("get",)),
         Rule("apps", "replicasets", ("get",)),
         Rule("", "namespaces", ("get",)),
-        Rule("", "configmaps", ("get",)),
         Rule("autoscaling", "horizontalpodautoscalers", ("list",)),
         Rule("policy", "poddisruptionbudgets", ("list",)),
     )

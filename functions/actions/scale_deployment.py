@@ -29,7 +29,6 @@ class ScaleDeployment(Action):
         Rule("apps", "deployments", ("get", "patch")),
         Rule("", "pods", ("get", "list")),
         Rule("", "namespaces", ("get",)),
-        Rule("", "configmaps", ("get",)),
         Rule("autoscaling", "horizontalpodautoscalers", ("list",)),
         Rule("policy", "poddisruptionbudgets", ("list",)),
     )
