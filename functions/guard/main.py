@@ -4,38 +4,23 @@ It has no Kubernetes access: it judges the facts that the proposal carries, and 
 only private key for grants, and gives no reason to act, only reasons not to.
 """
 
-import json
-
 from shared import clock
 from shared.event.app import Emit, Outcome, serve
 from shared.event.codec import Event
 from shared.event.here import Here
 from shared.event.types import ApprovedData, ProposedData, RefusedData
 from shared.guard import grant as token
-from shared.guard.command import run_command
+from shared.guard import judge
 from shared.model.grant import Grant
 from shared.state.transitions import Admitted, Cause
 
-START_MS = 180_000  # a cold start with its queue fits in
-RUN_MS = 600_000
-KIND = {True: "write", False: "none"}  # an empty plan can do no harm; nothing else is let past the checks
-
 
 def decide(event: Event, data: ProposedData, here: Here) -> Outcome:
-    wish = data.wish
     expires = event.get("expirytime")
     answer = here.state.admit(
         Cause("guard", event.source, event.id, event.get("tenant"), event.get("cluster")),
-        incident=data.incident, scope=data.scope.key, namespace=data.scope.namespace,
-        action=data.action, kind=KIND[bool(data.plan.writes)], mode=data.mode, of=data.of,
-        plan_hash=data.plan.hash, plan=data.plan.model_dump_json(), params=json.dumps(data.params),
-        expires=clock.parse_ms(expires) if expires else 0, taken_at=data.judged.taken_at,
-        autonomy=data.judged.autonomy, manual=bool(wish and wish.reason == "run"),
-        approvers=list(wish.approvers) if wish else [], approved_hash=wish.approved_hash if wish else "",
-        wish=wish.model_dump_json() if wish else None, command=run_command(data.action, data.scope, data.params),
-        start_in=START_MS, run_in=RUN_MS, cooldown=data.declared.cooldown_s * 1000,
-        soak=data.declared.soak_s * 1000, until_in=data.declared.until_s * 1000,
-    )  # fmt: skip
+        **judge.request(data, expires=clock.parse_ms(expires) if expires else 0),
+    )
     if answer["decision"] == "approved":
         return _approved(event, data, answer, here)
     refused = RefusedData(
