@@ -1,0 +1,96 @@
+"""What a person may send, as closed and bounded models: the only way in for text that people typed.
+
+The name a person gives is not proven by anything but the api token, so it is labelled as typed wherever it is kept.
+"""
+
+import json
+from typing import Annotated, Any, Final, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, StrictBool, StringConstraints, ValidationError
+
+from shared.errors import MalformedError
+from shared.kube.kinds import addressable
+from shared.model.base import Model
+from shared.model.facts import ObjectRef
+
+MAX_BODY: Final = 64 * 1024  # bytes
+LABEL: Final = "typed name"
+
+M = TypeVar("M", bound=Model)
+
+
+def _printable(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("only printable characters, on one line")
+    return text
+
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80), AfterValidator(_printable)]
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), AfterValidator(_printable)
+]
+AttemptId = Annotated[str, StringConstraints(pattern=r"^grant-[0-9a-f]{20}$")]
+
+
+class Ask(Model):
+    by: Name
+
+    @property
+    def who(self) -> str:
+        return f"{self.by} ({LABEL})"
+
+
+class StopAsk(Ask):
+    mode: Literal["run", "stop", "freeze"]
+    reason: Reason
+
+
+class HoldAsk(Ask):
+    hold: str = Field(default="", pattern=r"^(hold-[0-9a-f]{16})?$")  # empty: the one that waits now
+    reason: Reason
+
+
+class UndoAsk(Ask):
+    attempt: AttemptId
+    reason: Reason
+
+
+class Target(Model):
+    kind: str = Field(max_length=63)
+    namespace: str = Field(default="", max_length=63)
+    name: str = Field(max_length=253)
+
+    def ref(self) -> ObjectRef:
+        """Name the object. Raises MalformedError for what no cluster could have."""
+        if not addressable(self.kind, self.namespace, self.name):
+            shown = "/".join(part for part in (self.kind, self.namespace, self.name) if part)
+            raise MalformedError(f"{shown[:120]!r} is not KIND/NAMESPACE/NAME of a known kind", reason="target")
+        return ObjectRef(kind=self.kind, namespace=self.namespace, name=self.name)
+
+
+class RunAsk(Ask):
+    """`dry_run` is a strict truth value: the text "false" must not start anything."""
+
+    action: str = Field(pattern=r"^[a-z][a-z0-9_]{1,39}$")
+    target: Target
+    params: dict[str, Any] = Field(default_factory=dict, max_length=50)
+    reason: str = Field(default="", max_length=300)
+    dry_run: StrictBool = True
+
+
+def read(body: bytes, model: type[M]) -> M:
+    """Read the ask in `body`. Raises MalformedError that names the first thing that is wrong."""
+    try:
+        raw = json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise MalformedError("the body is not JSON", reason="not-json") from error
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])[:80] or "the body"
+        raise MalformedError(f"{where}: {first['msg']}"[:300], reason="ask") from error
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,76 @@
+"""Finds what a person names without saying whose it is: incidents and attempts by their id alone.
+
+Every look is bounded, because the keyspace is not: what lies beyond the bound is reported as not found, with the way
+to name it fully.
+"""
+
+import secrets
+from typing import Final, NamedTuple
+
+from shared.event.here import Here
+from shared.people.no import NotThereError
+from shared.state.client import PREFIX
+from shared.state.transitions import Cause
+
+OPEN: Final = f"{PREFIX}:open"
+_ROUNDS, _KEYS = 100, 1000  # of SCAN, and keys in each
+
+
+class Place(NamedTuple):
+    """Whose it is, and its id: an incident's, a run's or an attempt's."""
+
+    tenant: str
+    cluster: str
+    id: str
+
+    def key(self, kind: str) -> str:
+        return f"{PREFIX}:{self.tenant}:{self.cluster}:{kind}:{self.id}"
+
+
+def asking(here: Here, place: Place | None = None) -> Cause:
+    """Make the cause of one ask: each is new, because a person who asks twice means it twice."""
+    home = here.settings.alertmanager
+    tenant, cluster = (place.tenant, place.cluster) if place else (home.tenant, home.cluster)
+    return Cause(here.function, f"/akeso/{here.function}", f"ask-{secrets.token_hex(10)}", tenant, cluster)
+
+
+def incident(here: Here, name: str) -> Place:
+    """Find where the incident or run of that id is kept. Raises NotThereError."""
+    for member in here.state.store.read("SMEMBERS", OPEN):
+        tenant, cluster, found = member.split("|", 2)
+        if found == name:
+            return Place(tenant, cluster, found)
+    return _kept(here, "audit", name)
+
+
+def attempt(here: Here, name: str) -> Place:
+    """Find where the attempt of that id is kept. Raises NotThereError."""
+    return _kept(here, "attempt", name)
+
+
+def _kept(here: Here, kind: str, name: str) -> Place:
+    cause = asking(here)
+    home = Place(cause.tenant, cause.cluster, name)
+    if here.state.store.read("EXISTS", home.key(kind)):
+        return home
+    found, more = scan(here, kind, name, most=1)
+    if found:
+        return found[0]
+    raise NotThereError(f"no {'attempt' if kind == 'attempt' else 'incident'} {name}" + (
+        " among those looked through; name tenant and cluster" if more else ""
+    ))  # fmt: skip
+
+
+def scan(here: Here, kind: str, name: str = "*", *, most: int) -> tuple[list[Place], bool]:
+    """Find at most `most` places of that kind, and whether there may be more. `name` must hold no pattern."""
+    found: dict[Place, None] = {}
+    cursor = "0"
+    for _ in range(_ROUNDS):
+        cursor, keys = here.state.store.read("SCAN", cursor, "MATCH", f"{PREFIX}:*:*:{kind}:{name}", "COUNT", _KEYS)
+        for key in keys:
+            parts = key.split(":")
+            if len(parts) == 5 and parts[3] == kind:  # noqa: PLR2004  deeper keys belong to these
+                found[Place(parts[1], parts[2], parts[4])] = None
+        if str(cursor) == "0" or len(found) >= most:
+            break
+    return list(found)[:most], str(cursor) != "0" or len(found) > most

@@ -1,0 +1,87 @@
+"""Explains an incident from its record alone: who decided what, by which check, with what limit, under which policy."""
+
+from typing import Any, Final
+
+from shared.event.here import Here
+from shared.people import timeline
+from shared.people.find import Place
+
+# Audit words and what they mean to a person; a word that is not here is told with its fields.
+SENTENCES: Final = {
+    "opened": "opened for {family} at {scope}",
+    "reopened": "opened again: it fired within the hour",
+    "joined": "another alert joined",
+    "resolved": "an alert resolved",
+    "kept": "a resolved was not believed: AlertManager left out {truncated} alerts",
+    "suppressed": "left alone: {text}",
+    "approved": "the guard let {action} pass ({mode}, grant {grant})",
+    "denied": "the guard refused {action}",
+    "held": "{action} waits for a person's yes ({hold})",
+    "approve": "{who} said yes to {action}: {reason}",
+    "deny": "{who} said no to {action}: {reason}",
+    "expired": "nobody answered {hold} in time",
+    "run": "{who} asked for a run",
+    "undo-asked": "{who} asked to take {attempt} back: {reason}",
+    "begun": "{action} begun, step {step}",
+    "not-begun": "{attempt} was not begun",
+    "progressing": "step done, next is {cursor}",
+    "recovered": "{action} was found again after the state was lost",
+    "succeeded": "{action} succeeded ({mode})",
+    "failed": "{action} failed: {text}",
+    "skipped": "{action} skipped: {text}",
+    "stopped": "{action} stopped half-way: {text}",
+    "unused": "{action} was not used: {text}",
+    "unknown": "nobody can say what came of {action}: {text}",
+    "waiting": "{text}",
+    "verified": "{action} has helped: healthy, and no alert fires",
+    "ineffective": "{action} did not help",
+    "harmful": "{action} made it worse",
+    "stuck": "nothing moved it in time",
+    "told": "a person was told: {reason} ({ticket})",
+    "closed": "closed: {how}",
+}
+_WHY: Final = ("check", "limit", "used", "retry_at", "deadline", "resolved_by")
+
+
+class _Fields(dict[str, Any]):
+    def __missing__(self, name: str) -> str:
+        return "?"
+
+
+def told(here: Here, place: Place) -> dict[str, Any]:
+    """Tell the incident's decisions, oldest first. Raises NotThereError."""
+    seen = timeline.one(here, place)
+    return {
+        **{name: seen[name] for name in ("tenant", "cluster", "id", "scope", "family", "state", "verdict", "links_ok")},
+        "steps": [_step(record) for record in seen["audit"]],
+    }
+
+
+def _step(record: dict[str, Any]) -> dict[str, Any]:
+    what = str(record.get("what", ""))
+    return {
+        "at": record.get("at", ""),
+        "by": record.get("fn", ""),
+        "what": what,
+        "text": sentence(record),
+        **{name: record[name] for name in _WHY if record.get(name) not in (None, "")},
+        "policy": record.get("policy", ""),
+    }
+
+
+def sentence(record: dict[str, Any]) -> str:
+    """Put one audit line into words; what the text itself does not hold is shown as `?`, never guessed."""
+    what = str(record.get("what", ""))
+    fields = _Fields({name: _word(value) for name, value in record.items()})
+    template = SENTENCES.get(what)
+    if template is None:
+        return " ".join([what, *(f"{name}={value}" for name, value in fields.items() if name not in ("what", "link"))])[
+            :400
+        ]
+    text = template.format_map(fields)
+    why = [f"{name} {fields[name]}" for name in _WHY if record.get(name) not in (None, "")]
+    return text + (f" [{', '.join(why)}]" if why else "")
+
+
+def _word(value: Any) -> str:
+    return str(value)[:300] if not isinstance(value, dict | list) else f"{len(value)} fields"
