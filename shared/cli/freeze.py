@@ -1,0 +1,14 @@
+"""`akeso freeze`: one of the three modes."""
+
+from shared.cli import _ask, _out
+
+
+def command(*, reason: _out.Reason, by: _out.By = "", as_json: _out.Json = False) -> None:
+    """Nothing is written any more, not even an undo."""
+    said = _ask.post("v1/stop", {"mode": "freeze", "reason": reason, "by": _out.name(by)})
+    if as_json:
+        _out.show_json(said)
+        return
+    _out.say(f"mode {said['mode']}, by {said['by']}: {said['reason']}")
+    if not said["remembered"]:
+        _out.say("it stands in Kubernetes, where it counts; Redis could not be told yet")

@@ -1,0 +1,72 @@
+"""`akeso run`: one action by a person, who sees first what it would do."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from shared.cli import _ask, _out
+
+_PARTS = {1: ("kind", "name"), 2: ("kind", "namespace", "name")}  # by the number of slashes
+
+
+def command(
+    action: Annotated[str, typer.Argument(help="Its name, as `akeso actions` lists it.")],
+    *,
+    target: Annotated[str, typer.Option(metavar="KIND/NAMESPACE/NAME", help="The object; KIND/NAME for a node.")],
+    param: Annotated[list[str] | None, typer.Option(metavar="K=V", help="A parameter; may be given again.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it. Without this it is only planned and judged.")] = False,
+    reason: _out.Reason = "",
+    by: _out.By = "",
+    as_json: _out.Json = False,
+) -> int:
+    """Show what an action would do, or have it done by --yes.
+
+    Status 1: the action or the guard refuses.
+    """
+    ask = {
+        "action": action,
+        "target": _target(target),
+        "params": dict(_param(text) for text in param or ()),
+        "by": _out.name(by),
+        "reason": reason,
+        "dry_run": not yes,
+    }
+    said = _ask.post("v1/run", ask)
+    if as_json:
+        _out.show_json(said)
+    elif yes:
+        _out.say(f"asked for: {said['run']}", f"see what becomes of it by: akeso timeline {said['run']}")
+    else:
+        _planned(said)
+    return _out.NO if said.get("decision") in ("denied", "refused") else _out.OK
+
+
+def _planned(said: dict[str, Any]) -> None:
+    _out.facts([("action", said["action"]), ("scope", said["scope"]), ("seen", said["facts"]["seen"])])
+    if said["decision"] == "refused":
+        _out.say(f"refused by the action: {said['refusal']['reason']}, {said['refusal']['text']}")
+        return
+    _out.diff(said["plan"]["diff"] or ["nothing is written"])
+    parts = [f"{name} {said[name]}" for name in ("check", "limit", "used", "text") if said.get(name) not in (None, "")]
+    _out.say(f"guard: {said['decision']}" + (f" ({', '.join(parts)})" if parts else ""))
+    if said["decision"] == "approved":
+        _out.say("nothing was done; add --yes to do it")
+
+
+def _target(text: str) -> dict[str, str]:
+    names = _PARTS.get(text.count("/"))
+    if names is None:
+        raise _out.Problem(f"--target {text[:100]!r} is not KIND/NAMESPACE/NAME")
+    return dict(zip(names, text.split("/"), strict=True))
+
+
+def _param(text: str) -> tuple[str, Any]:
+    """Read `replicas=3` as a number and `pod=web-1` as text: a value that is JSON is taken as such."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise _out.Problem(f"--param {text[:100]!r} is not K=V")
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        return name, value
