@@ -120,11 +120,13 @@ local function due_at(kind, ref)
   return redis.call('ZSCORE', P .. ':due', due_member(kind, ref))
 end
 
--- A person is to be told once per incident and reason; what was told already is not told again.
-local function tell(incident, reason)
-  local ref = incident .. ':' .. string.sub(redis.sha1hex(reason), 1, 12)
+local function tell_ref(incident, reason) return incident .. ':' .. string.sub(redis.sha1hex(reason), 1, 12) end
+
+-- A person is to be told once per incident and reason, now or `at`; what was told already is not told again.
+local function tell(incident, reason, at)
+  local ref = tell_ref(incident, reason)
   if redis.call('SISMEMBER', k('told', incident), reason) == 1 or due_at('tell', ref) then return end
-  due_put('tell', ref, now, { incident = incident, reason = reason })
+  due_put('tell', ref, at or now, { incident = incident, reason = reason })
   redis.call('SADD', k('pending', incident), reason)
   redis.call('PEXPIRE', k('pending', incident), TTL_INCIDENT)
 end
@@ -169,9 +171,7 @@ end
 
 local function attempts_left(scope, family)
   local limit = num(redis.call('HGET', P .. ':policy', 'attempts'))
-  local key = attempts_key(scope, family)
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now - DAY)
-  local used = redis.call('ZCARD', key)
+  local used = redis.call('ZCOUNT', attempts_key(scope, family), '(' .. (now - DAY), '+inf')
   return limit - used, limit, used
 end
 
@@ -198,6 +198,7 @@ local function keep(incident)
   if name then redis.call('PEXPIRE', k('name', name), TTL_INCIDENT) end
   for _, fingerprint in ipairs(redis.call('SMEMBERS', k('firing', incident))) do
     redis.call('PEXPIRE', k('fingerprint', fingerprint), TTL_INCIDENT)
+    redis.call('PEXPIRE', k('starts', fingerprint), TTL_INCIDENT)
   end
 end
 
@@ -228,7 +229,8 @@ local function withdraw(incident)
   redis.call('DEL', k('hold', incident.id))
   if not blank(incident.attempt) then
     local attempt = hash(k('attempt', incident.attempt))
-    if attempt.state == 'granted' then
+    -- What was written is taken back even if the alerts resolve before the undo has begun.
+    if attempt.state == 'granted' and attempt.mode ~= 'undo' then
       redis.call('HSET', k('attempt', attempt.id), 'state', 'withdrawn')
       due_del('start', attempt.id)
       release(attempt.scope, attempt.id)
@@ -241,21 +243,28 @@ local function withdraw(incident)
 end
 
 local function close(incident, how)
+  if incident.state == 'closed' then return end
   withdraw(incident)
   due_del('incident', incident.id)
   for _, fingerprint in ipairs(redis.call('SMEMBERS', k('firing', incident.id))) do
-    redis.call('DEL', k('fingerprint', fingerprint))
+    redis.call('DEL', k('fingerprint', fingerprint), k('starts', fingerprint))
   end
   redis.call('DEL', k('firing', incident.id))
   touch(incident.id, { state = 'closed', closed_at = now, closed_how = how })
+  incident.state = 'closed'
   redis.call('SREM', P .. ':open', req.tenant .. SEP .. req.cluster .. SEP .. incident.id)
   audit(incident.id, 'closed', { how = how })
   count('incidents_closed_total|how=' .. how)
   if not blank(incident.ticket) then tell(incident.id, 'closed: ' .. how .. ' at ' .. string.format('%.0f', now)) end
 end
 
--- The last alert has resolved while something was live, or there never was one (a person's run); now it is over.
+-- The last alert has resolved while something was live, or there never was one (a person's run, for which nothing
+-- will ever resolve); closes it once nothing is live any more. True when it did.
 local function close_if_quiet(incident, how)
-  if incident.state == 'quiet' or (incident.family == 'manual' and incident.state == 'open') then close(incident, how) return true end
-  return false
+  local over = incident.state == 'quiet' and not begun(incident)
+  if incident.family == 'manual' and incident.state == 'open' then
+    over = not live(incident) and not due_at('retry', incident.id)
+  end
+  if over then close(incident, how) end
+  return over
 end

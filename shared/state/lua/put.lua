@@ -6,11 +6,12 @@
 -- req.telling     {incident, reason, lease}: asks for the right to deliver this reason now
 -- req.told        {incident, reasons, ticket, state (open|closed)}: they were delivered; ends their `tell` entries
 -- req.untold      {incident, reason, at}: it could not be delivered: `tell` at that time
--- req.redrive     {ref, event, at}: a dead letter to be posted once more
+-- req.redrive     {ref, event, incident, delay}: a dead letter to be posted once more
 -- req.delivered   {kind, ref}: a due entry that ends with its delivery
 -- req.sealed      {incident, seal, count}: the seal over the first `count` lines of the incident's audit
 -- req.gone        fingerprints that AlertManager does not know any more; back come those that were gone before, too
--- Returns         {"answer"} and, for telling, {"tell":"go"|"told"|"busy", "reasons":[...], "ticket"}
+-- Returns         {"answer"}; for telling, {"tell":"go"|"told"|"busy", "reasons":[...], "ticket"}; for gone, {"gone":[...]},
+--                 those that were gone twice in a row
 
 if not hydrated then return '{"refused":"epoch"}' end
 
@@ -37,24 +38,31 @@ if req.suppressed and not out.replay then
   count('suppressed_total')
 end
 
-local function ref_of(word) return word.incident .. ':' .. string.sub(redis.sha1hex(word.reason), 1, 12) end
+-- Who delivers: "<until> <id of its event>".
+local function let_go(incident)
+  local held = redis.call('GET', k('telling', incident)) or ''
+  if string.match(held, '^%d+ (.*)$') == req.id then redis.call('DEL', k('telling', incident)) end
+end
 
 if req.telling then
   -- All that waits to be said about the incident, and this reason unless it was said already.
   local word = req.telling
-  local pending = redis.call('SMEMBERS', k('pending', word.incident))
-  if not blank(word.reason) and redis.call('SISMEMBER', k('told', word.incident), word.reason) == 0 then
-    redis.call('SADD', k('pending', word.incident), word.reason)
-    pending = redis.call('SMEMBERS', k('pending', word.incident))
-  elseif not blank(word.reason) then
-    due_del('tell', ref_of(word))
+  if not blank(word.reason) then
+    -- Whoever asks may die while it delivers: the entry comes again.
+    tell(word.incident, word.reason, now + word.lease)
+    if redis.call('SISMEMBER', k('told', word.incident), word.reason) == 1 then
+      due_del('tell', tell_ref(word.incident, word.reason))
+    end
   end
+  local pending = redis.call('SMEMBERS', k('pending', word.incident))
   if #pending == 0 then
     out.tell = 'told'
-  elseif redis.call('SET', k('telling', word.incident), now, 'NX', 'PX', word.lease) then
-    out.tell, out.reasons = 'go', pending
-  else
+  elseif num(string.match(redis.call('GET', k('telling', word.incident)) or '', '^%d+')) > now then
     out.tell = 'busy'
+  else
+    local until_ = string.format('%.0f', now + word.lease)
+    redis.call('SET', k('telling', word.incident), until_ .. ' ' .. req.id, 'PX', HOUR)
+    out.tell, out.reasons = 'go', pending
   end
   out.ticket = redis.call('HGET', incident_key(word.incident), 'ticket')
     or redis.call('GET', k('ticket', word.incident)) or ''
@@ -68,10 +76,10 @@ if req.told then
       count('told')
     end
     redis.call('SREM', k('pending', word.incident), reason)
-    due_del('tell', ref_of({ incident = word.incident, reason = reason }))
+    due_del('tell', tell_ref(word.incident, reason))
   end
   redis.call('PEXPIRE', k('told', word.incident), TTL_INCIDENT)
-  redis.call('DEL', k('telling', word.incident))
+  let_go(word.incident)
   if redis.call('EXISTS', incident_key(word.incident)) == 1 then
     if blank(redis.call('HGET', incident_key(word.incident), 'ticket')) then count('escalations_opened') end
     touch(word.incident, { ticket = word.ticket, ticket_state = word.state or '' })
@@ -85,16 +93,14 @@ end
 
 if req.untold then
   local word = req.untold
-  redis.call('DEL', k('telling', word.incident))
-  if redis.call('SISMEMBER', k('told', word.incident), word.reason) == 0 and not due_at('tell', ref_of(word)) then
-    redis.call('SADD', k('pending', word.incident), word.reason)
-    redis.call('PEXPIRE', k('pending', word.incident), TTL_INCIDENT)
-    due_put('tell', ref_of(word), word.at, { incident = word.incident, reason = word.reason })
-  end
+  let_go(word.incident)
+  tell(word.incident, word.reason, word.at)
 end
 
 if req.redrive then
-  due_put('redrive', req.redrive.ref, now + req.redrive.delay, { event = req.redrive.event, incident = req.redrive.incident })
+  due_put('redrive', req.redrive.ref, now + req.redrive.delay, {
+    event = req.redrive.event, incident = req.redrive.incident,
+  })
   count('redrives')
 end
 if req.sealed then

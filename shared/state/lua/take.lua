@@ -8,7 +8,7 @@
 
 if not hydrated then return '{"refused":"epoch"}' end
 
-local marks = {}
+local marks, kept = {}, {}
 for i, alert in ipairs(req.alerts or {}) do
   local key = k('ledger', alert.ledger)
   local mark = redis.call('HGET', key, 'mark')
@@ -31,7 +31,10 @@ for i, alert in ipairs(req.alerts or {}) do
   else
     redis.call('PEXPIRE', key, TTL_LEDGER)
     local incident = redis.call('HGET', key, 'incident')
-    if incident then keep(incident) end
+    if incident and not kept[incident] then  -- once: a storm's alerts all have one
+      kept[incident] = true
+      keep(incident)
+    end
     marks[i] = 'taken'
   end
   if alert.watchdog then
