@@ -3,7 +3,8 @@
 -- req.what       "firing" | "resolved" | "request"
 -- firing         ledger, fingerprint, starts, scope, family, severity, object, namespace, people ("" or why only people
 --                may handle it), alert (opaque)
--- resolved       ledger, fingerprint, starts, truncated
+-- resolved       ledger, fingerprint, starts, truncated, ends (absent: unknown); one that ended before the alert began
+--                to fire again has only been overtaken
 -- request        incident ("" for a person's run with scope and run), run (ref of its `retry` entry), hold ("" or the
 --                hold that the wish names), look (true: an hourly look, which starts nothing beside a waiting retry)
 -- Returns        {"result": triage | joined | live | closed | quiet | resolved | tombstoned | told | ended,
@@ -35,6 +36,7 @@ local function triage(incident, opened)
 end
 
 local function people(incident, why)
+  withdraw(incident)
   touch(incident.id, { people = why })
   tell(incident.id, why)
   return answer('told', incident.id, { reason = why })
@@ -62,14 +64,40 @@ local function find(scope, family)
   return id and hash(incident_key(id)) or {}
 end
 
+-- The last alert has gone: closes the incident, or keeps it quiet while something is live. The state after it.
+local function last_gone(incident, how)
+  if begun(incident) then
+    touch(incident.id, { state = 'quiet', quiet_at = now })
+    incident.state = 'quiet'
+    withdraw(incident)
+  else
+    close(incident, how)
+  end
+  return incident.state
+end
+
+-- One alert is in one incident: what it is about may be another scope than before.
+local function leave(id)
+  local incident = hash(incident_key(id))
+  redis.call('SREM', k('firing', id), req.fingerprint)
+  if not incident.id or incident.state == 'closed' then return end
+  audit(id, 'left', { fingerprint = req.fingerprint })
+  if redis.call('SCARD', k('firing', id)) == 0 then last_gone(incident, 'moved') end
+end
+
 local function add(incident)
+  local before = redis.call('GET', k('fingerprint', req.fingerprint))
+  if before and before ~= incident.id then leave(before) end
+  local starts = math.max(req.starts, num(redis.call('GET', k('starts', req.fingerprint))))
+  redis.call('SET', k('starts', req.fingerprint), string.format('%.0f', starts), 'PX', TTL_INCIDENT)
   redis.call('SADD', k('firing', incident.id), req.fingerprint)
   redis.call('PEXPIRE', k('firing', incident.id), TTL_INCIDENT)
   redis.call('SET', k('fingerprint', req.fingerprint), incident.id, 'PX', TTL_INCIDENT)
   if redis.call('EXISTS', k('ledger', req.ledger)) == 1 then
     redis.call('HSET', k('ledger', req.ledger), 'incident', incident.id)
   end
-  touch(incident.id, { state = 'open', alert = req.alert or incident.alert or '' })
+  incident.state, incident.alert = 'open', req.alert or incident.alert or ''
+  touch(incident.id, { state = incident.state, alert = incident.alert })
 end
 
 if req.what == 'firing' then
@@ -82,25 +110,31 @@ if req.what == 'firing' then
   if why == '' and num(epoch.people_before) > 0 and req.starts < num(epoch.people_before) then
     why = 'open when the state was lost'
   end
+  local function over(incident)
+    return not incident.id or (incident.state == 'closed' and num(incident.closed_at) <= now - HOUR)
+  end
   local incident = find(scope, family)
-  local fresh = false
-  if incident.id and incident.state == 'closed' and num(incident.closed_at) > now - HOUR then
-    touch(incident.id, { state = 'open', stage = '', hold = '', attempt = '', soak = '', undo = '' })
-    redis.call('SADD', P .. ':open', req.tenant .. SEP .. req.cluster .. SEP .. incident.id)
-    audit(incident.id, 'reopened', { fingerprint = req.fingerprint })
-    incident, fresh = hash(incident_key(incident.id)), true
-  elseif not incident.id or incident.state == 'closed' then
+  if over(incident) then
     redis.call('ZREMRANGEBYSCORE', k('new'), '-inf', now - num(policy.storm_window))
     if redis.call('ZCARD', k('new')) >= num(policy.storm_new) then
       scope, family, why = 'cluster/' .. req.cluster, 'storm', 'storm: more new incidents than one can look at'
       incident = find(scope, family)
     end
-    if not incident.id or incident.state == 'closed' then
-      incident = create(scope, family, {
-        severity = req.severity or '', object = req.object or '', namespace = req.namespace or '', people = why,
-      })
-      fresh = true
-    end
+  end
+  local fresh = true
+  if over(incident) then
+    incident = create(scope, family, {
+      severity = req.severity or '', object = req.object or '', namespace = req.namespace or '', people = why,
+    })
+  elseif incident.state == 'closed' then
+    -- What has begun is carried by its own entries, an undo also after the end. People hear again what is so again.
+    redis.call('DEL', k('told', incident.id))
+    touch(incident.id, { state = 'open', stage = '', hold = '' })
+    redis.call('SADD', P .. ':open', req.tenant .. SEP .. req.cluster .. SEP .. incident.id)
+    audit(incident.id, 'reopened', { fingerprint = req.fingerprint })
+    incident = hash(incident_key(incident.id))
+  else
+    fresh = false
   end
   add(incident)
   if fresh then due_put('incident', incident.id, now + HOUR, { incident = incident.id }) end
@@ -118,7 +152,7 @@ end
 
 if req.what == 'resolved' then
   local id = redis.call('GET', k('fingerprint', req.fingerprint))
-  if not id then
+  if not id or redis.call('EXISTS', incident_key(id)) == 0 then
     redis.call('SET', k('tombstone', req.fingerprint, req.starts), now, 'PX', TTL_TOMBSTONE)
     account(req.ledger, 'tombstoned')
     return answer('tombstoned', '')
@@ -130,8 +164,14 @@ if req.what == 'resolved' then
     audit(id, 'kept', { fingerprint = req.fingerprint, truncated = req.truncated })
     return answer('joined', id)
   end
+  if req.ends and req.ends > 0 and req.ends < num(redis.call('GET', k('starts', req.fingerprint))) then
+    redis.call('SET', k('tombstone', req.fingerprint, req.starts), now, 'PX', TTL_TOMBSTONE)
+    account(req.ledger, 'overtaken')
+    audit(id, 'kept', { fingerprint = req.fingerprint, ends = req.ends })
+    return answer('joined', id)
+  end
   redis.call('SREM', k('firing', id), req.fingerprint)
-  redis.call('DEL', k('fingerprint', req.fingerprint))
+  redis.call('DEL', k('fingerprint', req.fingerprint), k('starts', req.fingerprint))
   -- The firing of this very alert may still be on its way.
   redis.call('SET', k('tombstone', req.fingerprint, req.starts), now, 'PX', TTL_TOMBSTONE)
   audit(id, 'resolved', { fingerprint = req.fingerprint })
@@ -144,14 +184,7 @@ if req.what == 'resolved' then
     return answer('resolved', id)
   end
   account(req.ledger, 'closed')
-  if begun(incident) then
-    touch(id, { state = 'quiet', quiet_at = now })
-    incident.state = 'quiet'
-    withdraw(incident)
-    return answer('quiet', id)
-  end
-  close(incident, 'resolved')
-  return answer('closed', id)
+  return answer(last_gone(incident, 'resolved'), id)
 end
 
 -- A request: a look, a retry, a yes, or a person's run.
