@@ -5,12 +5,13 @@
 -- req.expires (ms, 0: never), taken_at (ms), autonomy, approvers (list), approved_hash, manual (a person's run)
 -- req.command              what a person may type instead, for what is only suggested
 -- req.start_in, run_in, cooldown, soak, until_in (spans)
--- req.dry                  true: only the answer, nothing is moved or stored
+-- req.dry                  true: only the answer, nothing is moved or stored; with incident "" and family about one
+--                          that would only be opened
 -- Returns  {"decision":"approved","grant":id,"epoch","start_by","finish_by","policy"}
 --          {"decision":"held","hold":id,"deadline"}
 --          {"decision":"denied","check","limit","used","retry_at","text"}
 -- The checks are in the order in which they stand; the first that fails is the answer. What is not built is absent.
--- Puts: start | hold | retry | tell. Ends: stage, hold, retry. Idempotent by (fn, src, id).
+-- Puts: start | hold | retry | revert | tell. Ends: stage, hold, retry, revert, soak. Idempotent by (fn, src, id).
 
 if not hydrated then return '{"refused":"epoch"}' end
 local seen = not req.dry and replay()
@@ -20,24 +21,21 @@ local STALE = 120000
 local policy = hash(P .. ':policy')
 local stop = hash(P .. ':stop')
 local incident = hash(incident_key(req.incident))
+if req.dry and req.incident == '' then  -- one that would only be opened
+  incident = { id = '', state = 'open', scope = req.scope, family = req.family or '' }
+end
 -- No cooldown ends before the soak that it waits for has been judged.
 req.cooldown = math.max(req.cooldown, req.soak + 60000, num(policy.min_cooldown))
 local undo, none = req.mode == 'undo', req.kind == 'none'
 local scope = hash(scope_key(req.scope))
 
-local function minute_and_hour()
-  redis.call('ZREMRANGEBYSCORE', k('rate'), '-inf', now - HOUR)
-  local minute, hour = num(policy.rate_minute), num(policy.rate_hour)
-  local used = redis.call('ZCOUNT', k('rate'), '(' .. (now - 60000), '+inf')
-  if used >= minute then
-    local oldest = redis.call('ZRANGEBYSCORE', k('rate'), '(' .. (now - 60000), '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
-    return 'rate-minute', minute, used, num(oldest[2]) + 60000
-  end
-  used = redis.call('ZCARD', k('rate'))
-  if used >= hour then
-    local oldest = redis.call('ZRANGE', k('rate'), 0, 0, 'WITHSCORES')
-    return 'rate-hour', hour, used, num(oldest[2]) + HOUR
-  end
+-- Looks and takes nothing away. There is room again when so many have left the span that one fits under the limit.
+local function rate(check, span, limit)
+  local since = '(' .. (now - span)
+  local used = redis.call('ZCOUNT', k('rate'), since, '+inf')
+  if used < limit then return end
+  local leaves = redis.call('ZRANGEBYSCORE', k('rate'), since, '+inf', 'WITHSCORES', 'LIMIT', used - limit, 1)
+  return check, limit, used, num(leaves[2]) + span
 end
 
 local function must_be_held()
@@ -78,7 +76,8 @@ local function judge()
   if undo then return end
   local left, limit, used = attempts_left(incident.scope, incident.family)
   if left <= 0 then return 'attempts', limit, used end
-  local check, most, spent, at = minute_and_hour()
+  local check, most, spent, at = rate('rate-minute', 60000, num(policy.rate_minute))
+  if not check then check, most, spent, at = rate('rate-hour', HOUR, num(policy.rate_hour)) end
   if check then return check, most, spent, at end
   if req.autonomy == 'suggest' and not req.manual then return 'suggest' end
   if must_be_held() and req.autonomy ~= 'observe' then
@@ -104,7 +103,14 @@ if not undo then
   end
 end
 
+-- What waited for a person gives way to what was decided now.
+local function end_hold()
+  due_del('hold', req.incident)
+  redis.call('DEL', k('hold', req.incident))
+end
+
 if check == 'approval' then
+  end_hold()
   local hold = 'hold-' .. string.sub(redis.sha1hex(req.src .. '\0' .. req.id), 1, 16)
   local deadline = now + num(policy.approval_ms)
   set(k('hold', req.incident), TTL_INCIDENT, {
@@ -132,9 +138,13 @@ if check then
       due_put('revert', req.of, retry_at, { incident = req.incident, attempt = req.of })
     else
       due_del('revert', req.of)
-      if incident.undo == req.of then touch(req.incident, { undo = '' }) incident.undo = '' end
+      if incident.undo == req.of then
+        touch(req.incident, { undo = '' })
+        incident.undo = ''
+      end
+      if incident.soak ~= req.of then release(req.scope, req.of) end
       tell(req.incident, 'undo refused: ' .. check .. '; akeso undo ' .. req.of)
-      if incident.id then close_if_quiet(incident, 'undo refused') end
+      close_if_quiet(incident, 'undo refused')
     end
   elseif retry_at > 0 and incident.id and incident.state == 'open' then
     due_put('retry', req.incident, retry_at > now and retry_at or now + 1000, {
@@ -173,13 +183,19 @@ if not none then
     due_del('revert', req.of)
     if incident.id then touch(req.incident, { undo = req.of, soak = '' }) end
   else
-    redis.call('ZADD', attempts_key(incident.scope, incident.family), now, id)
-    redis.call('PEXPIRE', attempts_key(incident.scope, incident.family), DAY + HOUR)
+    local attempts = attempts_key(incident.scope, incident.family)
+    redis.call('ZREMRANGEBYSCORE', attempts, '-inf', now - DAY)
+    redis.call('ZADD', attempts, now, id)
+    redis.call('PEXPIRE', attempts, DAY + HOUR)
+    redis.call('ZREMRANGEBYSCORE', k('rate'), '-inf', now - HOUR)
     redis.call('ZADD', k('rate'), now, id)
     redis.call('PEXPIRE', k('rate'), 2 * HOUR)
+    end_hold()
+    touch(req.incident, { hold = '' })
   end
 end
-if incident.id then touch(req.incident, { attempt = id, hold = '' }) end
+-- What only tells goes beside whatever carries the incident on.
+if incident.id and (not none or blank(incident.attempt)) then touch(req.incident, { attempt = id }) end
 due_put('start', id, start_by, { incident = req.incident, attempt = id })
 audit(req.incident, 'approved', {
   action = req.action, grant = id, mode = req.mode, plan_hash = req.plan_hash, start_by = start_by,
