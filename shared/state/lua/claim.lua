@@ -18,19 +18,32 @@ local function stuck(entry, at)
   count('stuck_total|at=' .. at)
   if incident.id then
     audit(incident.id, 'stuck', { at = at })
-    if entry.kind == 'stage' then
-      touch(incident.id, { stage = '' })
-    elseif entry.kind == 'attempt' or entry.kind == 'step' or entry.kind == 'soak' then
-      -- The lease runs out by its own time: a late run may still be there.
-      touch(incident.id, { attempt = '', soak = '' })
-      if entry.kind == 'soak' then release(incident.scope, entry.attempt) end
-      incident.attempt, incident.soak = '', ''
-      close_if_quiet(incident, 'resolved')
-    elseif entry.kind == 'revert' then
-      touch(incident.id, { undo = '' })
-      incident.undo = ''
-      close_if_quiet(incident, 'resolved')
+    -- What nothing carries on any more must not keep the incident from closing, or from being looked at again.
+    local attempt = not blank(entry.attempt) and hash(k('attempt', entry.attempt)) or {}
+    local function drop(field, value)
+      if not blank(value) and incident[field] ~= value then return end
+      incident[field] = ''
+      touch(incident.id, { [field] = '' })
     end
+    if entry.kind == 'stage' then
+      drop('stage')
+    elseif entry.kind == 'hold' then
+      redis.call('DEL', k('hold', incident.id))
+      drop('hold', entry.hold)
+    elseif entry.kind == 'revert' then
+      drop('undo', entry.ref)
+    elseif not blank(entry.attempt) then
+      -- The lease of what has begun runs out by its own time: a late run may still be there.
+      if attempt.state == 'granted' then
+        redis.call('HSET', k('attempt', attempt.id), 'state', 'withdrawn')
+        give_back(attempt)
+      end
+      if attempt.state == 'granted' or entry.kind == 'soak' then release(attempt.scope, attempt.id) end
+      drop('attempt', entry.attempt)
+      drop('soak', entry.attempt)
+      if attempt.mode == 'undo' then drop('undo', attempt.of) end
+    end
+    close_if_quiet(incident, incident.state == 'quiet' and 'resolved' or 'stuck')
   end
   local reason = 'stuck at ' .. at
   if entry.kind == 'revert' then reason = reason .. '; akeso undo ' .. entry.ref end
@@ -76,5 +89,6 @@ for _, member in ipairs(members) do
     count('due_published_total|kind=' .. kind)
   end
 end
-if #out == 0 then return '{"entries":[],"more":false}' end
-return cjson.encode({ entries = out, more = #members == req.limit })
+local more = #members == req.limit
+if #out == 0 then return '{"entries":[],"more":' .. tostring(more) .. '}' end
+return cjson.encode({ entries = out, more = more })

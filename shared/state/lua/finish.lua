@@ -10,6 +10,8 @@
 
 if not hydrated then return '{"refused":"epoch"}' end
 
+local SKIPS = 3  -- in a row, then a person
+
 local attempt = hash(k('attempt', req.attempt))
 if not attempt.id then
   if not req.recovered then return '{"outcome":"unknown","lost":true}' end
@@ -22,8 +24,9 @@ end
 if attempt.result then return attempt.result end
 if attempt.state == 'withdrawn' and req.outcome ~= 'unused' then req.outcome = 'unused' end
 if req.outcome == 'unused' and attempt.state == 'begun' then return '{"outcome":"begun"}' end
--- While another run holds the step, this one has nothing to say.
-if attempt.state == 'begun' and req.run ~= '' and attempt.run ~= req.run and num(attempt.run_until) > now then
+-- While another run holds the step, or has ended it, this one has nothing to say.
+if attempt.state == 'begun' and req.run ~= '' and attempt.run ~= req.run
+  and (num(attempt.run_until) > now or num(req.step) < num(attempt.cursor)) then
   return cjson.encode({ outcome = 'taken-over' })
 end
 
@@ -35,10 +38,12 @@ if req.inverse and not undo then
   attempt.inverse = req.inverse
 end
 if attempt.inverse then undo_command = 'akeso undo ' .. attempt.id end
+-- The facts before the first write are the ones that a verdict compares with, whichever run took them.
+local before = blank(req.before) and attempt.before or req.before or ''
 if num(req.writes) > 0 then count('writes', req.writes) end
 
 if outcome == 'progressing' then
-  set(k('attempt', attempt.id), TTL_ATTEMPT, { cursor = req.next_step, run = '', run_until = 0 })
+  set(k('attempt', attempt.id), TTL_ATTEMPT, { cursor = req.next_step, run = '', run_until = 0, before = before })
   due_del('attempt', attempt.id)
   due_put('step', attempt.id, now + req.delay, {
     incident = attempt.incident, attempt = attempt.id, action = attempt.action, grant = attempt.grant,
@@ -59,7 +64,7 @@ local result = cjson.encode({
 })
 set(k('attempt', attempt.id), TTL_ATTEMPT, {
   state = 'finished', outcome = outcome, finished_at = now, result = result, text = req.text or '',
-  before = req.before or '', after = req.after or '',
+  before = before, after = req.after or '',
 })
 audit(attempt.incident, outcome, {
   attempt = attempt.id, action = attempt.action, mode = attempt.mode, text = req.text, writes = req.writes,
@@ -72,8 +77,12 @@ if incident.attempt == attempt.id then
 end
 
 if none then
-  if outcome == 'succeeded' then tell(attempt.incident, req.text or 'told') end
-  if incident.family == 'manual' then close_if_quiet(incident, 'told') end
+  if outcome == 'succeeded' then
+    tell(attempt.incident, req.text or 'told')
+  elseif attempt.state ~= 'withdrawn' then
+    tell(attempt.incident, outcome .. ': ' .. attempt.action .. ', ' .. (req.text or 'stuck at begin'))
+  end
+  close_if_quiet(incident, incident.family == 'manual' and 'told' or 'resolved')
   return result
 end
 
@@ -81,8 +90,12 @@ if undo then
   release(attempt.scope, attempt.id)
   if outcome ~= 'unused' and outcome ~= 'skipped' then cool(attempt.scope, now + num(attempt.cooldown)) end
   due_del('revert', attempt.of)
-  if outcome == 'succeeded' then redis.call('HSET', k('attempt', attempt.of), 'undone_by', attempt.id) end
-  tell(attempt.incident, 'undo of ' .. attempt.of .. ': ' .. outcome .. (req.text and ' (' .. req.text .. ')' or ''))
+  local undone = k('attempt', attempt.of)
+  if outcome == 'succeeded' and redis.call('EXISTS', undone) == 1 then
+    redis.call('HSET', undone, 'undone_by', attempt.id)
+  end
+  tell(attempt.incident, 'undo of ' .. attempt.of .. ': ' .. outcome .. (req.text and ' (' .. req.text .. ')' or '')
+    .. (outcome ~= 'succeeded' and '; akeso undo ' .. attempt.of or ''))
   if incident.id and incident.undo == attempt.of then
     touch(incident.id, { undo = '' })
     incident.undo = ''
@@ -107,19 +120,32 @@ local function again(at)
 end
 
 local cooldown_end = now + num(attempt.cooldown)
+if incident.id and outcome ~= 'skipped' then touch(incident.id, { skips = 0 }) end
 if outcome == 'unused' then
   release(attempt.scope, attempt.id)
   give_back(attempt)
-  if attempt.state ~= 'withdrawn' then tell(attempt.incident, 'not begun: ' .. attempt.action .. ', ' .. (req.text or 'stuck at begin')) end
+  if attempt.state ~= 'withdrawn' then
+    tell(attempt.incident, 'not begun: ' .. attempt.action .. ', ' .. (req.text or 'stuck at begin'))
+  end
 elseif outcome == 'skipped' then
   release(attempt.scope, attempt.id)
   if attempt.state == 'granted' then give_back(attempt) end
-  again(now + 60000)
+  -- What costs no attempt would go round for ever.
+  local skips = num(incident.skips) + 1
+  if skips < SKIPS then
+    again(now + 60000)
+  else
+    tell(attempt.incident, 'skipped ' .. skips .. ' times: ' .. attempt.action .. ', ' .. (req.text or ''))
+  end
+  if incident.id then touch(incident.id, { skips = skips }) end
 elseif outcome == 'succeeded' then
   cool(attempt.scope, cooldown_end)
-  set(scope_key(attempt.scope), DAY + HOUR, { lease = attempt.id, lease_until = now + num(attempt.soak) + HOUR })
+  local scope = hash(scope_key(attempt.scope))
+  if not scope.lease or scope.lease == attempt.id or num(scope.lease_until) <= now then
+    set(scope_key(attempt.scope), DAY + HOUR, { lease = attempt.id, lease_until = now + num(attempt.soak) + HOUR })
+  end
   due_put('soak', attempt.id, now + num(attempt.soak), {
-    incident = attempt.incident, attempt = attempt.id, action = attempt.action, before = req.before,
+    incident = attempt.incident, attempt = attempt.id, action = attempt.action, before = before,
   })
   if num(attempt.until_in) > 0 and attempt.inverse then
     due_put('revert', attempt.id, now + num(attempt.until_in), { incident = attempt.incident, attempt = attempt.id })

@@ -15,7 +15,10 @@ if seen then return seen end
 if req.what == 'verdict' then
   local attempt = hash(k('attempt', req.attempt))
   local incident = attempt.id and hash(incident_key(attempt.incident)) or {}
-  if incident.soak ~= req.attempt then return remember({ verdict = 'ended', incident = attempt.incident }) end
+  if incident.soak ~= req.attempt then
+    due_del('soak', req.attempt)
+    return remember({ verdict = 'ended', incident = attempt.incident })
+  end
   local manual = incident.family == 'manual'
   local heard = num(redis.call('HGET', k('heartbeat'), 'at')) > now - HEARTBEAT
   local firing = redis.call('SCARD', k('firing', incident.id)) > 0
@@ -60,7 +63,7 @@ if req.what == 'verdict' then
     if not blank(incident.ticket) then tell(incident.id, verdict .. ': ' .. attempt.action) end
     close(incident, verdict)
   elseif verdict == 'ineffective' then
-    if not close_if_quiet(incident, 'resolved') then
+    if not close_if_quiet(incident, 'resolved') and incident.state == 'open' then
       local left, limit = attempts_left(incident.scope, incident.family)
       if left > 0 then
         local at = num(redis.call('HGET', scope_key(incident.scope), 'cooldown_until'))
@@ -78,12 +81,15 @@ end
 
 if req.what == 'approve' or req.what == 'deny' or req.what == 'expired' then
   local hold = hash(k('hold', req.incident))
-  if hold.id ~= req.hold then return remember({ no = 'no such hold, or it has been answered' }) end
+  if not hold.id or hold.id ~= req.hold or hold.answered then
+    return remember({ no = 'no such hold, or it has been answered' })
+  end
   if req.what == 'approve' and now > num(hold.deadline) then return remember({ no = 'the hold has expired' }) end
   due_del('hold', req.incident)
   audit(req.incident, req.what, { hold = hold.id, action = hold.action, who = req.who, reason = req.reason })
   count('holds_total|answer=' .. req.what)
   if req.what == 'approve' then
+    redis.call('HSET', k('hold', req.incident), 'answered', req.what)
     local entry = due_put('retry', req.incident, now, {
       incident = req.incident, hold = hold.id, action = hold.action, params = hold.params, approver = req.who,
       approved_hash = hold.plan_hash,
@@ -97,6 +103,8 @@ if req.what == 'approve' or req.what == 'deny' or req.what == 'expired' then
   else
     tell(req.incident, 'held and not answered in time: ' .. hold.action)
   end
+  local incident = hash(incident_key(req.incident))
+  close_if_quiet(incident, req.what == 'deny' and 'denied' or 'expired')
   return remember({ done = true })
 end
 
