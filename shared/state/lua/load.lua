@@ -12,6 +12,8 @@ if lost and not req.hydrate then return '{"state":"lost"}' end
 
 -- Without a policy there would be no limits and nothing protected.
 if lost and not req.policy and redis.call('EXISTS', P .. ':policy') == 0 then return '{"state":"lost"}' end
+-- Without a stop from Kubernetes an older one would be in force.
+if lost and not req.stop then return '{"state":"lost"}' end
 
 if req.policy then
   redis.call('DEL', P .. ':policy')
