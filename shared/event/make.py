@@ -41,13 +41,13 @@ def reply(function: str, consumed: Event, emit: Emit) -> Event:
         data=emit.data.model_dump(mode="json"),
         extensions={**kept, "causationid": ascii_only(consumed.id), "hop": str(consumed.hop + 1)},
     )
-    incident = emit.incident or consumed.get("incidentid")
+    incident = ascii_only(emit.incident) or consumed.get("incidentid")
     return event.with_extensions(
         incidentid=incident,
         partitionkey=incident,
         correlationid=consumed.get("correlationid") or ascii_only(consumed.id),
-        action=emit.action,
-        severity=emit.severity or consumed.get("severity"),
+        action=ascii_only(emit.action),
+        severity=ascii_only(emit.severity, 32) or consumed.get("severity"),
     )
 
 
@@ -57,16 +57,17 @@ def first(function: str, emit: Emit, *, id: str, tenant: str, cluster: str, corr
     event = Event(
         type=full(emit.type),
         source=f"/akeso/{function}",
-        id=id,
+        id=ascii_only(id),
         time=clock.iso(at),
         subject=ascii_only(emit.incident),
         data=emit.data.model_dump(mode="json"),
         extensions={"tenant": tenant, "cluster": cluster, "hop": "0", "expirytime": clock.iso(at + LIFE_MS)},
     )
+    incident = ascii_only(emit.incident)
     return event.with_extensions(
-        incidentid=emit.incident,
-        partitionkey=emit.incident,
-        correlationid=correlation or emit.incident or id,
-        action=emit.action,
+        incidentid=incident,
+        partitionkey=incident,
+        correlationid=ascii_only(correlation) or incident or event.id,
+        action=ascii_only(emit.action),
         severity=ascii_only(emit.severity, 32),
     )

@@ -50,5 +50,5 @@ def verify(event: Event, keys: Sequence[bytes]) -> None:
     given = event.get("sig")
     if not given:
         raise ForbiddenError("unsigned event", reason="unsigned")
-    if not any(hmac.compare_digest(given, _digest(event, key)) for key in keys):
+    if not any(hmac.compare_digest(given.encode(), _digest(event, key).encode()) for key in keys):
         raise ForbiddenError("signature does not hold", reason="signature")
