@@ -38,18 +38,18 @@ def post_all(sink: Sink, events: list[Event], wait_s: float, on_taken: Callable[
     pool = _executor()
     posts: dict[Future[None], str] = {pool.submit(sink.post, event): event.id for event in events}
     done, late = wait(posts, timeout=wait_s)
-    taken = {posts[post] for post in done if post.exception() is None}
-    for post in done:
-        if error := post.exception():
-            _log.warning("not taken by the broker", error=str(error)[:200])
-    if taken:
-        on_taken(sorted(taken))
 
     def later(post: Future[None]) -> None:
         if post.exception() is None:
             with contextlib.suppress(AkesoError):  # the resend will post it again, and the inbox knows it
                 on_taken([posts[post]])
 
-    for post in late:
+    for post in late:  # first, because `on_taken` may raise
         post.add_done_callback(later)
+    taken = {posts[post] for post in done if post.exception() is None}
+    for post in done:
+        if error := post.exception():
+            _log.warning("not taken by the broker", error=str(error)[:200])
+    if taken:
+        on_taken(sorted(taken))
     return taken

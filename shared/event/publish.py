@@ -4,9 +4,12 @@ The event's id comes from the entry's kind, name and token (and the hour, for th
 whoever gets it gives the same answer again.
 """
 
+import contextlib
 import json
+from collections.abc import Iterator
 
 from shared import clock
+from shared.errors import MalformedError
 from shared.event import codec
 from shared.event.codec import Event
 from shared.event.make import LIFE_MS, Emit, first
@@ -30,7 +33,23 @@ STAGE_TEXT = "stuck at {}"
 
 
 def event_of(entry: Entry, function: str) -> Event:
-    """The event of the entry, for `function` to sign and post."""
+    """The event of the entry, for `function` to sign and post; of a `revert` see `undo_event`.
+
+    Raises MalformedError for an entry that cannot be read: it stays due and its neighbours go on.
+    """
+    with _readable(entry):
+        return _event_of(entry, function)
+
+
+@contextlib.contextmanager
+def _readable(entry: Entry) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, ValueError, TypeError) as error:
+        raise MalformedError(f"due entry {entry.get('kind')}: {error!r}"[:200], reason="due-entry") from error
+
+
+def _event_of(entry: Entry, function: str) -> Event:
     kind = entry["kind"]
     if kind == "alert":
         # The very event that intake made; only its time to live is new.
@@ -106,8 +125,12 @@ def undo_proposal(entry: Entry, attempt: dict[str, str]) -> Emit:
 
 
 def undo_event(entry: Entry, attempt: dict[str, str], function: str) -> Event:
-    """The event of a `revert` entry, for `function` to sign and post."""
-    return first(
-        function, undo_proposal(entry, attempt), id=_id(entry), tenant=entry["tenant"], cluster=entry["cluster"],
-        correlation=entry["incident"],
-    )  # fmt: skip
+    """The event of a `revert` entry, for `function` to sign and post. Raises MalformedError as `event_of`.
+
+    `attempt` is what Redis holds of it, perhaps nothing.
+    """
+    with _readable(entry):
+        return first(
+            function, undo_proposal(entry, attempt), id=_id(entry), tenant=entry["tenant"], cluster=entry["cluster"],
+            correlation=entry["incident"],
+        )  # fmt: skip

@@ -30,7 +30,7 @@ class Sink:
         headers, body = encode(sign(event, self._key))
         try:
             response = self._http.post(self._url, content=body, headers=headers)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnavailableError(f"broker: {type(error).__name__}", reason="broker") from error
         if not response.is_success:
             raise UnavailableError(f"broker answered {response.status_code}", reason="broker")
