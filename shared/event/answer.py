@@ -28,9 +28,11 @@ def refusal(error: Exception) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and a short machine-readable body; an unforeseen error is a 500 that says nothing more."""
     for kind, status in STATUS.items():
         if isinstance(error, kind):
-            reason = getattr(error, "reason", "error")
-            break
-    else:
-        status, reason = 500, "internal"
-    body = json.dumps({"error": str(reason)[:64]}).encode()
-    return status, {"content-type": "application/json"}, body[:MAX_ERROR_BYTES]
+            return _short(status, str(getattr(error, "reason", "error")))
+    return _short(500, "internal")
+
+
+def _short(status: int, reason: str) -> tuple[int, dict[str, str], bytes]:
+    # At most 64 characters that JSON escapes to six bytes each: always whole, always below MAX_ERROR_BYTES.
+    body = json.dumps({"error": reason[:64].encode("ascii", "replace").decode()}).encode()
+    return status, {"content-type": "application/json"}, body
