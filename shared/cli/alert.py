@@ -16,13 +16,14 @@ def command(
         str, typer.Option(help="Where to: .../v1/alerts/TENANT/CLUSTER. [default: the running one]")
     ] = "",
     token_file: Annotated[str, typer.Option(help="File with the webhook token. [default: the running one's]")] = "",
+    resolved: Annotated[bool, typer.Option("--resolved", help="Send the same alerts as resolved, ended now.")] = False,
     as_json: _out.Json = False,
 ) -> None:
     """Hand alerts to intake, as AlertManager would.
 
     Status 3: not taken now, so that AlertManager would send them again.
     """
-    body = _ask.read(file)
+    body = _resolved(_ask.read(file), file) if resolved else _ask.read(file)
     ready = {} if webhook else _ask.ready_file()
     url = webhook or str(ready.get("webhook_url", ""))
     if not url:
@@ -40,6 +41,20 @@ def command(
         return
     _out.say(f"taken: {len(alerts)} alerts ({', '.join(sorted(set(alerts))[:5])})" if alerts else "taken: no alerts")
     _out.say("see what becomes of them by: akeso timeline")
+
+
+def _resolved(body: bytes, name: str) -> bytes:
+    """The same body, with every alert at its end. Raises Problem for what is no webhook body."""
+    from shared import clock
+
+    try:
+        group = json.loads(body)
+        for alert in group["alerts"]:
+            alert |= {"status": "resolved", "endsAt": clock.iso(clock.now_ms())}
+        group["status"] = "resolved"
+        return json.dumps(group).encode()
+    except (ValueError, KeyError, TypeError) as error:
+        raise _out.Problem(f"{name}: no webhook body of AlertManager's") from error
 
 
 def _names(body: bytes) -> list[str]:

@@ -118,6 +118,13 @@ class TestAlert:
         assert [akeso("alert", example).exit_code for _ in range(2)] == [0, 0]
         assert len(world.sink.events) == 1
 
+    def test_the_same_alerts_as_resolved_when_asked_to(self, world, akeso):
+        assert akeso("alert", "--resolved", EXAMPLES / "healed.json").exit_code == 0
+        (event,) = world.sink.events
+        assert event.data["alert"]["status"] == "resolved"
+        assert event.data["alert"]["ends_at"] > event.data["alert"]["starts_at"]
+        assert akeso("alert", "--resolved", "-", stdin="[]").exit_code == 2
+
     def test_what_the_broker_does_not_take_is_away(self, world, akeso):
         world.sink.status = 503
         said = akeso("alert", EXAMPLES / "healed.json")

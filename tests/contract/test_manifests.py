@@ -58,7 +58,7 @@ SECRETS = {
     "escalate": EVERYBODY | {"ticket-token"},
     "deadletter": EVERYBODY,
     "sweeper": EVERYBODY | {"webhook-token", "audit.key", "audit.pub"},
-    "api": EVERYBODY | {"api-token"},
+    "api": EVERYBODY | {"api-token", "audit.pub"},
 }
 
 
