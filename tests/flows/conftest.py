@@ -1,10 +1,19 @@
 import pytest
 
 from tests.flows.harness import Scene, a_world
+from tests.flows.trap import Trap
 
 
 @pytest.fixture(scope="session")
-def shared_world(tmp_path_factory):
+def trap(tmp_path_factory):
+    """The cluster that the person at this machine works with. `KUBECONFIG` leads to it all the time."""
+    with Trap(tmp_path_factory.mktemp("home")) as trap, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(trap.kubeconfig))
+        yield trap
+
+
+@pytest.fixture(scope="session")
+def shared_world(tmp_path_factory, trap):
     with a_world(tmp_path_factory.mktemp("world")) as world:
         yield world
 
