@@ -23,6 +23,7 @@ BATCH = 100
 MOST = 20  # batches in one tick; the rest waits for the next
 WAIT_S = 15.0  # a chain behind an in-memory broker answers late; what is not taken is published again
 RECONCILE_MS = 300_000
+LISTENED = 3  # after so many publications in vain nobody hears them: this process tells people itself
 BLIND = "akeso-blind"
 
 _log = log.get("akeso.sweeper")
@@ -62,8 +63,13 @@ def _publish_due(here: Here, cause: Cause) -> int:
         batches += 1
         events: dict[str, Entry] = {}
         posts: list[Event] = []
+        reachable = True
         for entry in entries:
             try:
+                if entry["kind"] == "tell" and entry["pubs"] > LISTENED and reachable:
+                    reachable = deliver.pass_on(here, _cause_of(entry, cause), entry["incident"], entry["reason"])
+                    if reachable:
+                        continue
                 event = _event(entry, _cause_of(entry, cause), here)
             except AkesoError as error:  # it stays due; its neighbours go on
                 _log.warning("not published", kind=entry["kind"], ref=entry["ref"], error=str(error)[:200])

@@ -1,18 +1,54 @@
 """Delivers what a person is to be told, as one ticket per incident in the channel that the settings name."""
 
 import json
+from typing import Final
 
 from shared import clock
 from shared.channels import Channel, Ticket, find
+from shared.errors import UnavailableError
 from shared.event.here import Here
 from shared.state.client import PREFIX
 from shared.state.transitions import Cause
+
+LEASE_MS: Final = 30_000  # one delivery
+AGAIN_MS: Final = 60_000
 
 _SKIP = frozenset({"seq", "at", "what", "fn", "event", "policy", "before", "after"})
 
 
 def channel(here: Here) -> Channel:
     return find(here.settings.tickets.channel)(here.settings, here.secrets)
+
+
+def pass_on(here: Here, cause: Cause, incident: str, reason: str) -> bool:
+    """Tell all that waits to be said about the incident, this reason (if any) included; whether people know now.
+
+    What was not delivered stays due. Without Redis the reason is told blindly. Raises UnavailableError only then, when
+    the ticket system does not answer either.
+    """
+    try:
+        asked = here.state.put(cause, telling={"incident": incident, "reason": reason, "lease": LEASE_MS})
+    except UnavailableError:
+        if reason:
+            blindly(here, cause, incident, reason)
+        return bool(reason)
+    if asked.get("tell") != "go":
+        if reason and asked.get("tell") == "busy":
+            _later(here, cause, incident, reason)
+        return asked.get("tell") == "told"
+    reasons = asked["reasons"]
+    try:
+        reference, state = tell(here, cause, incident, reasons, asked.get("ticket", ""))
+    except UnavailableError:
+        for untold in reasons:
+            _later(here, cause, incident, untold)
+        return False
+    here.state.put(cause, told={"incident": incident, "reasons": reasons, "ticket": reference, "state": state})
+    return True
+
+
+def _later(here: Here, cause: Cause, incident: str, reason: str) -> None:
+    here.state.put(cause, untold={"incident": incident, "reason": reason, "at": clock.now_ms() + AGAIN_MS})
 
 
 def tell(here: Here, cause: Cause, incident: str, reasons: list[str], reference: str) -> tuple[str, str]:
@@ -35,14 +71,22 @@ def tell(here: Here, cause: Cause, incident: str, reasons: list[str], reference:
         commands=tuple(_commands(incident, reasons)),
     )
     to = channel(here)
-    if reference and known.get("ticket_state") != "closed":
-        to.update(reference, ticket)
-    else:
+    if not reference or known.get("ticket_state") == "closed" or not _updated(to, reference, ticket):
         reference = to.open(ticket)  # the receiver knows it by its correlation id and opens a closed one again
     if known.get("state") == "closed":
         to.close(reference, reasons[-1])
         return reference, "closed"
     return reference, "open"
+
+
+def _updated(to: Channel, reference: str, ticket: Ticket) -> bool:
+    try:
+        to.update(reference, ticket)
+    except UnavailableError as error:
+        if error.reason != "ticket-gone":
+            raise
+        return False
+    return True
 
 
 def blindly(here: Here, cause: Cause, incident: str, reason: str) -> None:

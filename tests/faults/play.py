@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import yaml
 
-from shared import clock, settings
+from shared import settings
 from shared.dev.world import CLUSTER, TENANT, World
 from shared.event import codec, sign
 from shared.event.types import full
@@ -17,7 +17,7 @@ from shared.guard import grant as token
 from shared.model.grant import Grant
 from shared.secrets import Secrets
 from shared.state.client import Store
-from shared.state.transitions import Cause, Settled, State
+from shared.state.transitions import State
 from tests.flows.harness import Scene, Sent
 
 FAST = 20.0  # how many times faster than in life the broker's back-off runs: 63 s are 3
@@ -44,6 +44,7 @@ class Play(Scene):
         for order in self._orders.iterdir():
             order.unlink()
         self.world.pace(1)
+        self.world.broker._dispatcher._speed = FAST
         self.world.desk.up()
         self.cluster._faults.clear()
         self.cluster.store.__dict__.pop("patch", None)
@@ -72,6 +73,11 @@ class Play(Scene):
 
     def until_at(self, place: str) -> None:
         self.until(lambda: list(self._orders.glob(f"{place}.*.taken")), f"nobody came to {place}")
+
+    def lead_nowhere(self, trigger: str) -> None:
+        """Point it at a service that is gone; the broker's pauses are of no interest then."""
+        self.world.broker.point(trigger, DEAD)
+        self.world.broker._dispatcher._speed = 20 * FAST
 
     def lose_everything_in_flight(self) -> None:
         """As if the broker's dispatcher had died: whatever it would have tried again is gone."""
@@ -128,6 +134,12 @@ class Play(Scene):
         self.settle()
         return namespace, alert, self.attempts(incident)[-1]
 
+    def until_approved(self, namespace: str) -> str:
+        """Wait until the broker has the guard's grant; the incident's id."""
+        incident = self.until_word("approved", namespace)
+        self.until(lambda: self.seen("remediation.approved", incident))
+        return incident
+
     # The people ------------------------------------------------------------------------------------------------------
 
     def stop(self, mode: str, *, told: bool = True) -> None:
@@ -143,16 +155,14 @@ class Play(Scene):
             self.cluster.edit("ConfigMap", "akeso-system", "akeso-policy", {"data": {"policy.yaml": text}})
             self.tick()
 
-    def said(self, what: str, **more: Any) -> Settled:
-        """A person's word, as api passes it on: the settled entry is posted at once by the next tick."""
-        cause = Cause("api", "/people", f"{self.number}-{what}-{clock.now_ms()}", TENANT, CLUSTER)
-        return self.state.settle(cause, what, **more)
+    def says(self, path: str, **more: Any) -> httpx.Response:
+        """A person's word to the api; what it puts is published by the next tick at the latest."""
+        answer = self.api("POST", f"v1/{path}", {"by": "ann", "reason": "a test", **more})
+        self.settle()
+        return answer
 
-    def approve(self, incident: str, who: str = "ann") -> Settled:
-        return self.said("approve", incident=incident, hold=self.record(incident)["hold"], who=who, reason="go")
-
-    def undo(self, attempt: str) -> Settled:
-        return self.said("undo", attempt=attempt, who="ann", reason="back")
+    def undo(self, attempt: str) -> httpx.Response:
+        return self.says("undo", attempt=attempt)
 
     # Events ----------------------------------------------------------------------------------------------------------
 
@@ -165,8 +175,10 @@ class Play(Scene):
 
     def event(self, kind: str, incident: str) -> codec.Event:
         """The newest such event, as a function gets it."""
-        found = self.seen(kind, incident)[-1]
-        return codec.decode(found.headers(), found.data)
+        return self.decoded(self.seen(kind, incident)[-1])
+
+    def decoded(self, event: Any) -> codec.Event:
+        return codec.decode(event.headers(), event.data)
 
     def signed(self, event: codec.Event) -> codec.Event:
         return sign.sign(event, self.secrets.required("event-hmac"))

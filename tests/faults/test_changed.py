@@ -10,7 +10,7 @@ def approved(play):
     namespace, alert = play.ill()
     play.freeze_executor()
     play.fire(alert)
-    return namespace, play.until_word("approved", namespace)
+    return namespace, play.until_approved(namespace)
 
 
 def scaled_by_a_person(play, namespace):

@@ -32,7 +32,7 @@ class TestAnAlertThatHasResolved:
         namespace, alert = play.ill()
         play.freeze_executor()
         play.fire(alert)
-        incident = play.until_word("approved", namespace)
+        incident = play.until_approved(namespace)
         play.resolve(alert)
         play.until_word("closed", namespace)
 
@@ -51,10 +51,10 @@ class TestAnAlertThatHasResolved:
 
         play.resolve(alert)
         play.until_word("closed", namespace)
-        answer = play.said("approve", incident=incident, hold=hold, who="ann", reason="go")
+        answer = play.says(f"holds/{incident}/approve", hold=hold)
         play.pass_(120)
 
-        assert "no" in answer
+        assert answer.status_code == 409
         assert play.writes(namespace) == []
         assert play.record(incident)["state"] == "closed"
 

@@ -11,7 +11,7 @@ def approved(play):
     namespace, alert = play.ill()
     play.freeze_executor()
     play.fire(alert)
-    incident = play.until_word("approved", namespace)
+    incident = play.until_approved(namespace)
     return namespace, alert, incident
 
 
@@ -25,7 +25,7 @@ def by_configmap_seen_by_the_sweeper(play):
 
 
 def by_api(play):
-    answer = play.api("POST", "v1/stop", {"reason": "it is doing harm", "by": "ann"})
+    answer = play.api("POST", "v1/stop", {"mode": "stop", "reason": "it is doing harm", "by": "ann"})
     assert answer.status_code == 200, answer.text
 
 
