@@ -8,10 +8,11 @@ caller's time only while the stored epoch says dev.
 import json
 import os
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 _ENV = "AKESO_CLOCK_FILE"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _real_ms() -> int:
@@ -47,7 +48,7 @@ def iso(ms: int) -> str:
 
 def iso_ms(ms: int) -> str:
     """RFC 3339 in UTC with milliseconds, where a moment must come back exactly."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def parse_ms(text: str) -> int:
@@ -58,7 +59,7 @@ def parse_ms(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return int((moment - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)  # by way of a float a millisecond would be lost now and then
 
 
 def simulate(file: Path, *, speed: float | None = None, advance_ms: int = 0) -> None:
