@@ -6,7 +6,7 @@ shared. Each part is also imported only when it is used, because imports are the
 
 import contextlib
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from shared import settings as bootstrap
 from shared.errors import UnavailableError
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from shared.event.sink import Sink
     from shared.kube.client import Kube
     from shared.state.transitions import State
+
+KEY_BYTES: Final = 32
 
 
 class Here:
@@ -58,9 +60,12 @@ class Here:
         return Sink(self.settings.broker, self.event_keys()[0])
 
     def event_keys(self) -> list[bytes]:
-        """The key that signs events and, during a rotation, the one before it."""
+        """The key that signs events and, during a rotation, the one before it. Raises UnavailableError."""
         previous = self.secrets.optional("event-hmac-previous")
-        return [self.secrets.required("event-hmac"), *([previous] if previous else [])]
+        keys = [self.secrets.required("event-hmac"), *([previous] if previous else [])]
+        if any(len(key) < KEY_BYTES for key in keys):  # a file cut short must not become a key that can be guessed
+            raise UnavailableError(f"a key for events has fewer than {KEY_BYTES} bytes", reason="secret-short")
+        return keys
 
     @contextlib.contextmanager
     def redis_may_be_gone(self) -> "Iterator[None]":
