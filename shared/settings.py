@@ -65,14 +65,16 @@ class Settings(Model):
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings from the environment. Raises MalformedError that names every wrong or unknown variable."""
     values: dict[str, Any] = {}
+    groups: dict[str, dict[str, str]] = {}
     for name, text in environ.items():
         if not name.startswith("AKESO_") or name in _FOREIGN:
             continue
         group, _, field = name.removeprefix("AKESO_").lower().partition("__")
         if field:
-            values.setdefault(group, {})[field] = text
+            groups.setdefault(group, {})[field] = text
         else:
             values[group] = text
+    values = {**groups, **values}  # a plain value for a group is refused, whatever else is set
     if sink := environ.get("K_SINK"):
         values["broker"] = sink
     try:

@@ -5,16 +5,18 @@ functions-framework (its `cloud_event` decorator answers `200 OK` with a text, w
 retried 502). Neither decides anything about an incident.
 """
 
-import sys
-from collections.abc import Callable
+import contextlib
+import io
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from flask import Request, Response
 from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException
 
-from shared import clock
-from shared.errors import AkesoError, MalformedError, TooLargeError, UnavailableError
+from shared import clock, settings
+from shared.errors import AkesoError, ForbiddenError, MalformedError, TooLargeError, UnavailableError
 from shared.event import answer, codec, make, sign
 from shared.event.codec import Event
 from shared.event.here import Here
@@ -24,6 +26,7 @@ from shared.model.base import Model
 from shared.telemetry import log
 
 MAX_EVENT_BYTES: Final = 1 << 20
+_DISCARD_BYTES: Final = 16 << 20
 _STAGES: Final = frozenset({"incident.triaged", "remediation.proposed"})
 _FIRST_BYTE_S: Final = 0.05
 
@@ -33,24 +36,47 @@ _log = log.get("akeso.event")
 
 def _prepare(name: str) -> None:
     log.configure(name)
+    try:
+        settings.load()
+    except MalformedError as error:  # a process that is set up wrongly must not come up and refuse good events
+        raise SystemExit(f"{name}: {error}") from None
     # gunicorn's thread worker waits five seconds for a silent connection's first byte: a burst stalls in such steps.
-    gthread = sys.modules.get("gunicorn.workers.gthread")
-    if gthread is not None and hasattr(gthread, "DEFAULT_WORKER_DATA_TIMEOUT"):
+    # functions-framework imports it only after us, and reads the constant at each connection.
+    with contextlib.suppress(ImportError):  # its debug server does without
+        from gunicorn.workers import gthread
+
         gthread.DEFAULT_WORKER_DATA_TIMEOUT = _FIRST_BYTE_S
 
 
 def _body(request: Request, limit: int) -> bytes:
-    if (request.content_length or 0) > limit:
-        raise TooLargeError(f"over {limit} bytes")
-    data = request.stream.read(limit + 1)
-    if len(data) > limit:
-        raise TooLargeError(f"over {limit} bytes")
-    return bytes(data)
+    try:
+        if (request.content_length or 0) <= limit:
+            data = b"".join(_pieces(request, limit + 1))
+            if len(data) <= limit:
+                return data
+        for _ in _pieces(request, _DISCARD_BYTES):
+            pass  # read on for a while, so that a sender who is still at it sees the answer
+    except HTTPException as error:
+        raise MalformedError("the body ended early", reason="body") from error
+    raise TooLargeError(f"over {limit} bytes")
+
+
+def _pieces(request: Request, most: int) -> Iterator[bytes]:
+    """At most that many bytes of what is left; one read may give fewer than there are."""
+    while most > 0 and (piece := request.stream.read(min(most, 1 << 16))):
+        most -= len(piece)
+        yield piece
+
+
+def _read_no_further(request: Request) -> None:
+    """After each answer functions-framework would read whatever is left into memory, without a bound."""
+    request.stream = io.BytesIO()
 
 
 def _refuse(error: Exception) -> Response:
     if isinstance(error, AkesoError):
-        _log.warning("refused", reason=error.reason, detail=str(error)[:300])
+        say = _log.error if isinstance(error, ForbiddenError) else _log.warning
+        say("refused", reason=error.reason, detail=str(error)[:300])
     else:
         _log.exception("unforeseen", error=type(error).__name__)
     status, headers, body = answer.refusal(error)
@@ -148,38 +174,44 @@ def serve(
     here = Here(name)
     _prepare(name)
 
+    def living(request: Request) -> Event | None:
+        event = codec.decode(dict(request.headers), _body(request, MAX_EVENT_BYTES))
+        with log.context(incident=event.get("incidentid"), event_id=event.id):
+            if accepts == "pings":
+                if event.type != PING:
+                    raise MalformedError("only pings", reason="unknown-type")
+                return _work(event, Model(), work, here, pure=False)
+            data = _said(event, here, dead=False)
+            if _stale(event, here, expires=expires):
+                return None
+            return _work(event, data, work, here, pure=pure)
+
+    def dead(request: Request) -> Event | None:
+        event = codec.decode(dict(request.headers), _body(request, MAX_EVENT_BYTES))
+        with log.context(incident=event.get("incidentid"), event_id=event.id):
+            data = _said(event, here, dead=True)
+            named = event.with_extensions(deadfor=codec.ascii_only(request.path.strip("/"), 64))
+            return _work(named, data, work, here, pure=False)
+
     def function(request: Request) -> Response:
         try:
             if request.method == "GET" and (health := _health(here, request.path)):
                 return health
             if request.method != "POST":
                 return Response(status=405)
+            if accepts != "dead letters":
+                return _answer(living(request))
             try:
-                event = codec.decode(dict(request.headers), _body(request, MAX_EVENT_BYTES))
+                return _answer(dead(request))
             except AkesoError as error:
-                if accepts != "dead letters":
-                    raise
-                _log.error("dead letter unreadable", reason=error.reason)
-                return Response(status=answer.DONE)
-            with log.context(incident=event.get("incidentid"), event_id=event.id):
-                if accepts == "pings":
-                    if event.type != PING:
-                        raise MalformedError("only pings", reason="unknown-type")
-                    return _answer(_work(event, Model(), work, here, pure=False))
-                if accepts == "dead letters":
-                    try:
-                        data = _said(event, here, dead=True)
-                    except AkesoError as error:
-                        _log.error("dead letter refused", reason=error.reason, type=event.type)
-                        return Response(status=answer.DONE)
-                    named = event.with_extensions(deadfor=request.path.strip("/"))
-                    return _answer(_work(named, data, work, here, pure=False))
-                data = _said(event, here, dead=False)
-                if _stale(event, here, expires=expires):
-                    return Response(status=answer.DONE)
-                return _answer(_work(event, data, work, here, pure=pure))
+                _log.error("dead letter refused", reason=error.reason, detail=str(error)[:300])
+            except Exception as error:  # noqa: BLE001 - a dead letter that fails would multiply, so it never does
+                _log.exception("dead letter lost", error=type(error).__name__)
+            return Response(status=answer.DONE)
         except Exception as error:  # noqa: BLE001 - the outermost edge: nothing may leave but the answer table
             return _refuse(error)
+        finally:
+            _read_no_further(request)
 
     function.__name__ = name
     return function
@@ -220,6 +252,8 @@ def serve_web(name: str, work: Callable[[Call, Here], WebAnswer], *, limit: int)
             return Response(given.body, given.status, {"content-type": given.content_type})
         except Exception as error:  # noqa: BLE001 - the outermost edge: nothing may leave but the answer table
             return _refuse(error)
+        finally:
+            _read_no_further(request)
 
     function.__name__ = name
     return function
