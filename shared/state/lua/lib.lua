@@ -50,11 +50,15 @@ local epoch = hash(P .. ':epoch')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if epoch.mode == 'dev' and req.now then now = req.now end
-local run_id = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local info = redis.call('INFO', 'server')
+local found = string.find(info, 'run_id:', 1, true)  -- a pattern would be tried at every place
+local run_id = string.match(info, '^%x+', found + 7)
 local hydrated = epoch.value and epoch.run_id == run_id
 if hydrated then
-  -- Redis' clock may step back; a deadline that has passed stays passed.
-  if now < num(epoch.clock) then now = num(epoch.clock) else redis.call('HSET', P .. ':epoch', 'clock', now) end
+  -- Redis' clock may step back; a deadline that has passed stays passed (to a quarter of a second: each noting of the
+  -- time is a write, which AOF and replicas must carry).
+  local clock = num(epoch.clock)
+  if now < clock then now = clock elseif now > clock + 250 then redis.call('HSET', P .. ':epoch', 'clock', now) end
 end
 
 -- Inbox -------------------------------------------------------------------------------------------------------------
@@ -84,13 +88,13 @@ end
 -- One line of the incident's chain: "<link> <record>", link = sha1hex(previous link .. record).
 local function audit(incident, what, record)
   local head = k('audit', incident, 'head')
-  local seq = redis.call('HINCRBY', head, 'seq', 1)
-  local previous = redis.call('HGET', head, 'link') or string.rep('0', 40)
+  local last = redis.call('HMGET', head, 'seq', 'link')
+  local seq, previous = num(last[1]) + 1, last[2] or string.rep('0', 40)
   record.seq, record.at, record.what, record.fn = seq, now, what, req.fn
   record.event, record.policy = req.id, redis.call('HGET', P .. ':policy', 'revision') or ''
   local text = cjson.encode(record)
   local link = redis.sha1hex(previous .. text)
-  redis.call('HSET', head, 'link', link)
+  redis.call('HSET', head, 'seq', seq, 'link', link)
   redis.call('RPUSH', k('audit', incident), link .. ' ' .. text)
   redis.call('SADD', P .. ':audit:unsealed', req.tenant .. SEP .. req.cluster .. SEP .. incident)
 end
