@@ -83,7 +83,9 @@ class Store:
     def durable(self) -> str:
         """Empty when `noeviction` and AOF are on, else what is missing: losing keys silently would fail open."""
         try:
-            config = cast("dict[str, str]", self._redis.config_get("maxmemory-policy", "appendonly"))
+            config: dict[str, str] = {}
+            for name in ("maxmemory-policy", "appendonly"):  # 6.2 takes one name at a time
+                config |= cast("dict[str, str]", self._redis.config_get(name))
         except redis.RedisError as error:
             raise UnavailableError(f"redis: {error}"[:300], reason="redis") from error
         missing = []
