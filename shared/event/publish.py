@@ -30,15 +30,16 @@ from shared.state.due import DUE
 from shared.state.transitions import Entry
 
 STAGE_TEXT = "stuck at {}"
+SOURCE = "due"  # whoever posts it, the entry speaks: the inbox knows the api's event again in the sweeper's
 
 
-def event_of(entry: Entry, function: str) -> Event:
-    """The event of the entry, for `function` to sign and post; of a `revert` see `undo_event`.
+def event_of(entry: Entry) -> Event:
+    """The event of the entry, to be signed and posted; of a `revert` see `undo_event`.
 
     Raises MalformedError for an entry that cannot be read: it stays due and its neighbours go on.
     """
     with _readable(entry):
-        return _event_of(entry, function)
+        return _event_of(entry)
 
 
 @contextlib.contextmanager
@@ -49,7 +50,7 @@ def _readable(entry: Entry) -> Iterator[None]:
         raise MalformedError(f"due entry {entry.get('kind')}: {error!r}"[:200], reason="due-entry") from error
 
 
-def _event_of(entry: Entry, function: str) -> Event:
+def _event_of(entry: Entry) -> Event:
     kind = entry["kind"]
     if kind == "alert":
         # The very event that intake made; only its time to live is new.
@@ -63,7 +64,7 @@ def _event_of(entry: Entry, function: str) -> Event:
     )  # fmt: skip
     name = entry["ref"] if kind == "retry" and entry.get("run") else _id(entry)
     return first(
-        function, emit, id=name, tenant=entry["tenant"], cluster=entry["cluster"],
+        SOURCE, emit, id=name, tenant=entry["tenant"], cluster=entry["cluster"],
         correlation=entry.get("incident", "") or entry["ref"],
     )  # fmt: skip
 
@@ -124,13 +125,13 @@ def undo_proposal(entry: Entry, attempt: dict[str, str]) -> Emit:
     return Emit("remediation.proposed", data, incident=entry["incident"], action=attempt["action"])
 
 
-def undo_event(entry: Entry, attempt: dict[str, str], function: str) -> Event:
-    """The event of a `revert` entry, for `function` to sign and post. Raises MalformedError as `event_of`.
+def undo_event(entry: Entry, attempt: dict[str, str]) -> Event:
+    """The event of a `revert` entry, to be signed and posted. Raises MalformedError as `event_of`.
 
     `attempt` is what Redis holds of it, perhaps nothing.
     """
     with _readable(entry):
         return first(
-            function, undo_proposal(entry, attempt), id=_id(entry), tenant=entry["tenant"], cluster=entry["cluster"],
+            SOURCE, undo_proposal(entry, attempt), id=_id(entry), tenant=entry["tenant"], cluster=entry["cluster"],
             correlation=entry["incident"],
         )  # fmt: skip

@@ -22,7 +22,7 @@ def answer(here: Here, incident: str, word: str, ask: HoldAsk) -> dict[str, Any]
         find.asking(here, place), word, incident=incident, hold=hold, who=ask.who, reason=ask.reason
     )
     entry = _entry(settled)
-    published = at_once(here, lambda: publish.event_of(entry, here.function)) if entry else False
+    published = at_once(here, lambda: publish.event_of(entry)) if entry else False
     return {"incident": incident, "hold": hold, "answer": word, "by": ask.who, "published": published}
 
 
@@ -34,7 +34,7 @@ def undo(here: Here, ask: UndoAsk) -> dict[str, Any]:
     if entry is None:
         raise NoError("the undo was not taken")
     stored = here.state.attempt(place.tenant, place.cluster, ask.attempt)
-    published = at_once(here, lambda: publish.undo_event(entry, stored, here.function))
+    published = at_once(here, lambda: publish.undo_event(entry, stored))
     return {"attempt": ask.attempt, "incident": entry["incident"], "by": ask.who, "published": published}
 
 

@@ -45,7 +45,7 @@ def run(here: Here, ask: RunAsk) -> dict[str, Any]:
     if "entry" not in settled:
         raise NoError(settled.get("no", "the run was not taken"))
     entry = cast("Entry", json.loads(settled["entry"]))
-    published = at_once(here, lambda: publish.event_of(entry, here.function))
+    published = at_once(here, lambda: publish.event_of(entry))
     return {"run": name, "action": ask.action, "scope": scope.key, "by": ask.who, "published": published}
 
 

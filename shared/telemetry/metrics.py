@@ -129,7 +129,7 @@ class _Collector:
         self._values[_Point(_SKIPPED, "", (), "")] = skipped
 
     def collect(self) -> "Iterator[Metric]":
-        from prometheus_client.core import Metric  # noqa: PLC0415  only api exposes, everybody counts
+        from prometheus_client.core import Metric
 
         for name in sorted({point.family for point in self._values}):
             kind, text = FAMILIES[name]
@@ -159,7 +159,7 @@ def exposition(fields: Mapping[str, str]) -> bytes:
 
     A field that cannot be read or that no family knows costs nothing but one in `akeso_metrics_skipped`.
     """
-    from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415  only api exposes
+    from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Collector(fields))

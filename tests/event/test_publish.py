@@ -51,7 +51,7 @@ def entry(kind, **changes):
 
 
 def published(kind, **changes):
-    return event_of(entry(kind, **changes), "sweeper")
+    return event_of(entry(kind, **changes))
 
 
 def read(event):
@@ -89,7 +89,7 @@ class TestEachKind:
     def test_says_whose_it_is(self, kind):
         event = published(kind)
         assert (event.get("tenant"), event.get("cluster"), event.get("incidentid")) == ("default", "dev", "inc-1")
-        assert event.source == "/akeso/sweeper"
+        assert event.source == "/akeso/due"
 
     @pytest.mark.parametrize("kind", sorted(DUE.keys() - {"revert", "redrive"}))
     def test_lives_from_now_on(self, kind):
@@ -154,17 +154,17 @@ class TestRetry:
 
 class TestRevert:
     def test_takes_back_by_the_stored_inverse(self):
-        event = undo_event(entry("revert"), ATTEMPT, "sweeper")
+        event = undo_event(entry("revert"), ATTEMPT)
         data = read(event)
         assert event.type == full(DUE["revert"].publishes)
         assert (data.mode, data.of, data.plan, data.scope.key) == ("undo", "ref-1", PLAN, ATTEMPT["scope"])
-        assert undo_event(entry("revert", pubs=9), ATTEMPT, "sweeper").id == event.id
-        assert undo_event(entry("revert", token=8), ATTEMPT, "sweeper").id != event.id
+        assert undo_event(entry("revert", pubs=9), ATTEMPT).id == event.id
+        assert undo_event(entry("revert", token=8), ATTEMPT).id != event.id
 
     @pytest.mark.parametrize("attempt", [{}, ATTEMPT | {"inverse": ""}, ATTEMPT | {"params": "{"}])
     def test_of_an_attempt_that_redis_lost_costs_no_neighbour(self, attempt):
         with pytest.raises(MalformedError) as caught:
-            undo_event(entry("revert"), attempt, "sweeper")
+            undo_event(entry("revert"), attempt)
         assert caught.value.reason == "due-entry"
 
 
@@ -180,4 +180,4 @@ class TestUnreadable:
     )  # fmt: skip
     def test_entries_are_malformed_and_cost_no_neighbour(self, broken):
         with pytest.raises(MalformedError):
-            event_of(broken, "sweeper")
+            event_of(broken)

@@ -24,7 +24,6 @@ from shared import clock
 from shared.dev.broker import Broker
 from shared.dev.broker_event import Event
 from shared.dev.processes import Functions, Service
-from shared.dev.world import World
 from shared.state.transitions import Cause
 from tests.flows.harness import Scene, a_world, group
 from tests.perf import examples

@@ -146,7 +146,7 @@ def proposals(state: State, count: int) -> list[tuple[Cause, dict[str, Any]]]:
         cause, mode="dev", fresh="bench", policy=policy, hydrate=True, embargo=0, people_before=False,
         stop={"mode": "run", "reason": "", "by": "", "since": "bench"},
     )  # fmt: skip
-    from shared import clock  # noqa: PLC0415
+    from shared import clock
 
     made = []
     for number in range(count):
