@@ -1,4 +1,6 @@
+import threading
 from collections import deque
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -8,7 +10,8 @@ from tests.flows.harness import a_world
 
 def _open(folder, **options):
     events = deque(maxlen=20_000)
-    world = a_world(folder, speed=FAST, observer=events.append, **options)
+    env = {"AKESO_KUBE__TIMEOUT_MS": "1500"}  # an API that never answers is waited for no longer than that
+    world = a_world(folder, speed=FAST, observer=events.append, env=env, **options)
     return world, events
 
 
@@ -39,3 +42,25 @@ def own_play(tmp_path):
         world.pace(1)
         story = Play(world)
         yield story
+
+
+@pytest.fixture
+def refusing():
+    """A service that refuses every event as malformed: its URL, and the ids of what came."""
+    seen = []
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            seen.append(self.headers["ce-id"])
+            self.send_response(400)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/", seen
+        server.shutdown()

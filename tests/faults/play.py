@@ -17,7 +17,7 @@ from shared.guard import grant as token
 from shared.model.grant import Grant
 from shared.secrets import Secrets
 from shared.state.client import Store
-from shared.state.transitions import State
+from shared.state.transitions import Cause, State
 from tests.flows.harness import Scene, Sent
 
 FAST = 20.0  # how many times faster than in life the broker's back-off runs: 63 s are 3
@@ -164,6 +164,9 @@ class Play(Scene):
     def undo(self, attempt: str) -> httpx.Response:
         return self.says("undo", attempt=attempt)
 
+    def cause(self, name: str) -> Cause:
+        return Cause("api", "/people", f"{self.number}-{name}", TENANT, CLUSTER)
+
     # Events ----------------------------------------------------------------------------------------------------------
 
     def seen(self, kind: str, incident: str = "") -> list[Any]:
@@ -189,6 +192,10 @@ class Play(Scene):
     def to_function(self, service: str, event: codec.Event) -> int:
         """Past the broker, as whoever is in the cluster's network could."""
         return self._send(f"{self.world.broker.url}/services/{service}/", event)
+
+    def raw(self, service: str, body: bytes, headers: dict[str, str]) -> httpx.Response:
+        url = f"{self.world.broker.url}/services/{service}"
+        return httpx.post(url, headers=headers, content=body, timeout=60, trust_env=False)
 
     def _send(self, url: str, event: codec.Event) -> int:
         headers, body = codec.encode(event)
@@ -222,6 +229,10 @@ class Play(Scene):
     def spec_changes(self, namespace: str, name: str = "web") -> int:
         """How often the API server has seen the Deployment's spec change since it was made."""
         return int(self.cluster.get("Deployment", namespace, name)["metadata"]["generation"]) - 1
+
+    def log(self, service: str) -> str:
+        file = self.world.folder / "logs" / f"{service}.log"
+        return file.read_text() if file.exists() else ""
 
     def reasons(self, incident: str) -> str:
         """All that its ticket has ever said."""

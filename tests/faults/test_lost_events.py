@@ -95,6 +95,17 @@ class TestATriggerThatLeadsNowhere:
         assert len(story.known) == 1
         assert story.known[0]["status"] == "closed"
 
+    def test_is_told_even_if_its_telling_is_lost_too(self, play):
+        play.world.broker.disable("executor-notify-only")
+        lost = play.world.broker.drop(lambda event: event.type == full("escalation.requested"))
+        story = Untold(play)
+
+        story.begin()
+        play.tick_for(900, lambda: story.known)
+
+        assert lost.hits == 1
+        assert "nobody began it in time" in str(story.known)
+
 
 class TestATriggerThatComesBack:
     @pytest.mark.parametrize("trigger", ["router", "guard", "verifier"])
