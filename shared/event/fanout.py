@@ -8,11 +8,14 @@ import contextlib
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING
 
 from shared.errors import AkesoError
 from shared.event.codec import Event
-from shared.event.sink import Sink
 from shared.telemetry import log
+
+if TYPE_CHECKING:  # its HTTP client is not needed before the first post
+    from shared.event.sink import Sink
 
 _WORKERS = 16
 _log = log.get("akeso.fanout")
@@ -28,7 +31,7 @@ def _executor() -> ThreadPoolExecutor:
         return _pool[0]
 
 
-def post_all(sink: Sink, events: list[Event], wait_s: float, on_taken: Callable[[list[str]], object]) -> set[str]:
+def post_all(sink: "Sink", events: list[Event], wait_s: float, on_taken: Callable[[list[str]], object]) -> set[str]:
     """Post `events` side by side for at most `wait_s` seconds; the ids that the broker has taken by then.
 
     `on_taken` is called with those ids, and once more for each that is taken later; it may raise AkesoError.
