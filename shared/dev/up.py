@@ -115,20 +115,22 @@ def serve(options: Options, *, prepare: Callable[[World, AlertSource | None], No
             if shown:
                 _until_both_ended(world, screen, ended)
                 world.pace(1.0)
+            if shown and not ended.is_set():
                 _what_next(world, screen)
             ended.wait()
     except AkesoError as error:
-        print(f"akeso dev: {error}", file=sys.stderr)
+        print(f"akeso dev: {' '.join(str(error).split())[:500]}", file=sys.stderr)
         return 3
     return 0
 
 
 def _start(world: World, stack: ExitStack) -> AlertSource | None:
     """Start the world and make the source of alerts; without an emulated cluster there is nothing to watch."""
-    real = find_binary()
-    if world.cluster is None and world.kubeconfig != world.folder / "kubeconfig":
-        stack.enter_context(world)
+    stack.callback(world.stop)  # also of a world that has come up in part
+    if world.kubeconfig != world.folder / "kubeconfig":
+        world.start()
         return None
+    real = find_binary()
     manager = RealAlertManager(real, world.folder / "alertmanager", world.webhook_url,
                                token_file=world.folder / "secrets" / "webhook-token") if real else None  # fmt: skip
     source = AlertSource(
@@ -140,7 +142,7 @@ def _start(world: World, stack: ExitStack) -> AlertSource | None:
         stack.callback(manager.stop)
     else:
         world.env["AKESO_ALERTMANAGER__URL"] = source.listen()
-    stack.enter_context(world)
+    world.start()
     if world.cluster:
         sample.seed(world.cluster)
     return source
