@@ -132,7 +132,7 @@ def _alert(item: Any, now: int) -> Alert:
         status=status,
         fingerprint=print_,
         starts_at=starts,
-        ends_at=now if ends > now + FUTURE_MS else ends,
+        ends_at=max(now, starts) if ends > now + FUTURE_MS or 0 <= ends < starts else ends,
         labels=_bounded(raw, MAX_LABEL),
         annotations=_bounded(notes, MAX_ANNOTATION),
     )

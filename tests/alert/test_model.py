@@ -176,6 +176,11 @@ class TestTimes:
     def test_a_start_in_the_future_stays_what_repetitions_are_known_by(self, text, ms):
         assert only(alert(startsAt=text)).starts_at == ms > NOW
 
+    @pytest.mark.parametrize("ends", ["2999-01-02T00:00:00Z", "2026-01-05T09:10:00Z", None])
+    def test_nothing_ends_before_it_began(self, ends):
+        read = only(alert(status="resolved", startsAt="2999-01-01T00:00:00Z", endsAt=ends))
+        assert read.ends_at == read.starts_at == 32472144000000
+
     def test_a_start_that_has_no_written_form_is_the_last_that_has_one(self):
         starts = only(alert(startsAt="9999-12-31T23:59:59-23:59")).starts_at
         assert clock.iso_ms(starts) == "9999-12-31T00:00:00.000Z"

@@ -1,5 +1,7 @@
 """An alert that comes back, or goes before anything was done: the same patient is the same incident, for an hour."""
 
+from tests.flows.harness import group
+
 
 class TestAnIncidentThatFiresAgain:
     def test_within_the_hour_goes_on_under_the_same_id_and_ticket(self, scene):
@@ -36,6 +38,26 @@ class TestAnIncidentThatFiresAgain:
 
         assert "reopened" not in scene.words(new)
         assert scene.record(old)["state"] == "closed"
+
+
+class TestAResolvedThatComesLate:
+    def test_ends_nothing_that_began_after_it(self, scene):
+        """The news of an end, overtaken by the next firing of the same alert."""
+        namespace, alert = scene.patient("observe")
+        scene.fire(alert)
+        incident = scene.until_word("denied", namespace)
+        overtaken = alert.element("resolved")
+        scene.world.advance(30)
+        again = scene.alert(namespace)._replace(labels=alert.labels, fingerprint=alert.fingerprint)
+        scene.fire(again)
+        scene.until_word("joined", namespace)
+
+        assert scene.post(group(overtaken)) == 200
+        scene.until_word("kept", namespace)
+
+        assert scene.record(incident)["state"] == "open"
+        scene.resolve(again)
+        scene.until_word("closed", namespace)
 
 
 class TestAnAlertThatResolvesWhileAnIncidentWaits:

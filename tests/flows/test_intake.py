@@ -69,6 +69,8 @@ class TestTheSameAlert:
         assert scene.new() - known == {incident}
         assert len(scene.writes(namespace)) == 1
         assert _counted(scene, before) == 1
+        assert scene.resolve(alert) == 200
+        scene.until(lambda: scene.record(incident)["state"] == "quiet")
 
     def test_from_the_future_that_has_resolved_before_it_fires_is_left_alone(self, scene):
         known = scene.new()
