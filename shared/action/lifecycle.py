@@ -165,10 +165,8 @@ class Attempt:
             failpoint.hit("before-write")
             try:
                 self._apply(write, step, seen.resource_version, dry_run=False)
-            except Conflict:
+            except (Conflict, NotFound):
                 continue
-            except NotFound:
-                return self._gone(write) if fresh else self._effect(write, step) or self._gone(write)
             except (Refused, Throttled) as error:
                 return Ended("failed", f"refused by the API: {error}")
             failpoint.hit("after-write")

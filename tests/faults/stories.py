@@ -25,10 +25,23 @@ class Story:
         self.play = play
         self._done: set[str] = set()
 
-    def begin(self) -> None:
+    def set_off(self) -> None:
         self.namespace, self.alert = self.play.ill()
         self.play.fire(self.alert)
+
+    def begin(self) -> None:
+        self.set_off()
         self.play.settle()
+
+    def begin_frozen(self) -> None:
+        """Begin while the executor does not get to work."""
+        self.set_off()
+        self.play.until_approved(self.namespace)
+
+    def begin_at(self, place: str) -> None:
+        """Begin, and go on when the executor pauses there."""
+        self.set_off()
+        self.play.until_at(place)
 
     def next(self) -> None:
         if self.play.ready(self.namespace) >= 3 and "succeeded" in self.words:
@@ -51,7 +64,8 @@ class Story:
     @property
     def known(self) -> list[dict[str, Any]]:
         """The tickets about it, also about an alert that never became an incident."""
-        keys = {self.incident, *(f"alert-{ledger}" for ledger in self.ledgers)}
+        nameless = self.play.incident_of(f"alert/{self.alert.fingerprint}")
+        keys = {self.incident, nameless, *(f"alert-{ledger}" for ledger in self.ledgers)}
         return [ticket for ticket in self.play.world.desk.tickets() if ticket["correlation_id"] in keys]
 
     @property
@@ -245,14 +259,13 @@ class Harmful(Story):
 class Crashing(Story):
     """A pod that crashes until it is replaced."""
 
-    def begin(self) -> None:
+    def set_off(self) -> None:
         self.namespace = self.play.namespace()
         self.play.deployment(self.namespace, minimum=0, behaviour="crash-once")
         self.play.until(lambda: self.play.cluster.all("Pod", self.namespace))
         pod = self.play.cluster.all("Pod", self.namespace)[0]["metadata"]["name"]
         self.alert = self.play.alert(self.namespace, alertname="KubePodCrashLooping", pod=pod)
         self.play.fire(self.alert)
-        self.play.settle()
 
     def next(self) -> None:
         if self.play.ready(self.namespace) == 1:
