@@ -133,7 +133,7 @@ def encode(event: Event, *, structured: bool = False) -> tuple[dict[str, str], b
     if _is_deep(event.data):
         raise MalformedError(f"data is nested more than {_MAX_DEPTH} deep", reason="data")
     wire = _Wire({"specversion": "1.0", **texts, "datacontenttype": "application/json"}, event.data)
-    headers, body = to_structured(wire) if structured else to_binary(wire)
+    headers, body = to_structured(wire) if structured else to_binary(wire, _utf8)
     return dict(headers), bytes(body)
 
 
@@ -149,6 +149,14 @@ def parse(text: str) -> Event:
 
 def _json(text: str | bytes) -> Any:
     return json.loads(text, parse_constant=_refuse, parse_float=_finite) if text else None
+
+
+def _utf8(data: Any) -> bytes:
+    # Escapes would make text that is not English up to three times as long, and an alert over a broker's bound is lost.
+    try:
+        return json.dumps(data, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # half a surrogate
+        return json.dumps(data).encode()
 
 
 def _refuse(word: str) -> None:

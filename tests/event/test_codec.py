@@ -62,6 +62,14 @@ class TestRoundTrip:
             assert (name + value).isascii()
             assert value.isprintable()
 
+    def test_of_half_a_surrogate(self):
+        event = an_event(data={"text": "\ud800"})
+        assert decode(*encode(event)) == event
+        assert decode(*encode(event, structured=True)) == event
+
+    def test_of_text_that_is_not_english_is_not_made_longer(self):
+        assert len(encode(an_event(data={"t": "ä" * 1000}))[1]) < 2020
+
     def test_survives_other_cases_of_header_names(self):
         headers, body = encode(an_event())
         assert decode({name.upper(): value for name, value in headers.items()}, body) == an_event()
