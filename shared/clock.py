@@ -59,7 +59,7 @@ def parse_ms(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return (moment - _EPOCH) // timedelta(milliseconds=1)  # by way of a float a millisecond would be lost now and then
+    return (moment - _EPOCH) // timedelta(milliseconds=1)  # a float would lose one far from now
 
 
 def simulate(file: Path, *, speed: float | None = None, advance_ms: int = 0) -> None:

@@ -62,25 +62,39 @@ class Settings(Model):
     tickets: Tickets = Tickets()
 
 
+def _names() -> dict[str, tuple[str, str]]:
+    """Variable to group (empty for none) and field."""
+    names: dict[str, tuple[str, str]] = {}
+    for name, field in Settings.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Model):
+            names |= {f"AKESO_{name}__{part}".upper(): (name, part) for part in kind.model_fields}
+        else:
+            names[f"AKESO_{name}".upper()] = ("", name)
+    return names
+
+
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from the environment. Raises MalformedError that names every wrong or unknown variable."""
+    """Settings from the environment. Raises MalformedError that names every wrong or unknown variable in one line."""
+    names = _names()
     values: dict[str, Any] = {}
-    groups: dict[str, dict[str, str]] = {}
+    wrong: list[str] = []
     for name, text in environ.items():
         if not name.startswith("AKESO_") or name in _FOREIGN:
             continue
-        group, _, field = name.removeprefix("AKESO_").lower().partition("__")
-        if field:
-            groups.setdefault(group, {})[field] = text
-        else:
-            values[group] = text
-    values = {**groups, **values}  # a plain value for a group is refused, whatever else is set
+        if name not in names:
+            wrong.append(f"{name}: no such setting")
+            continue
+        group, field = names[name]
+        (values.setdefault(group, {}) if group else values)[field] = text
     if sink := environ.get("K_SINK"):
         values["broker"] = sink
     try:
-        return Settings.model_validate(values)
+        found = Settings.model_validate(values)
     except ValidationError as error:
-        wrong = "; ".join(
+        wrong += [
             f"AKESO_{'__'.join(str(part).upper() for part in item['loc'])}: {item['msg']}" for item in error.errors()
-        )
-        raise MalformedError(f"settings: {wrong}", reason="settings") from error
+        ]
+    if wrong:
+        raise MalformedError(f"settings: {'; '.join(wrong)}", reason="settings")
+    return found
