@@ -36,11 +36,11 @@ SENTENCES: Final = {
     "verified": "{action} has helped: healthy, and no alert fires",
     "ineffective": "{action} did not help",
     "harmful": "{action} made it worse",
-    "stuck": "nothing moved it in time",
+    "stuck": "nothing moved it on at {stage} in time",
     "told": "a person was told: {reason} ({ticket})",
     "closed": "closed: {how}",
 }
-_WHY: Final = ("check", "limit", "used", "retry_at", "deadline", "resolved_by")
+_WHY: Final = ("check", "limit", "used", "retry_at", "deadline", "resolved_by", "rule", "proposer", "reasoning")
 
 
 class _Fields(dict[str, Any]):

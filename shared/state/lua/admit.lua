@@ -3,6 +3,7 @@
 -- req.incident, scope, namespace, action, kind ("none" writes nothing), mode (do|undo), of (undo: the attempt)
 -- req.plan_hash, plan (opaque), params (opaque)
 -- req.expires (ms, 0: never), taken_at (ms), autonomy, approvers (list), approved_hash, manual (a person's run)
+-- req.rule, proposer, reasoning   for the audit
 -- req.command              what a person may type instead, for what is only suggested
 -- req.start_in, run_in, cooldown, soak, until_in (spans)
 -- req.dry                  true: only the answer, nothing is moved or stored; with incident "" and family about one
@@ -103,6 +104,13 @@ if not undo then
   end
 end
 
+-- Every decision says what was proposed, by whom and why.
+local function decided(word, record)
+  record.action, record.mode, record.plan_hash = req.action, req.mode, req.plan_hash
+  record.rule, record.proposer, record.reasoning = req.rule, req.proposer, req.reasoning
+  audit(req.incident, word, record)
+end
+
 -- What waited for a person gives way to what was decided now.
 local function end_hold()
   due_del('hold', req.incident)
@@ -120,17 +128,14 @@ if check == 'approval' then
   touch(req.incident, { hold = hold })
   due_put('hold', req.incident, deadline, { incident = req.incident, hold = hold })
   tell(req.incident, 'held: ' .. req.action .. ' waits for a person (' .. hold .. ')')
-  audit(req.incident, 'held', { action = req.action, hold = hold, plan_hash = req.plan_hash, deadline = deadline })
+  decided('held', { hold = hold, deadline = deadline })
   count('decisions_total|decision=held|action=' .. req.action)
   return remember({ decision = 'held', hold = hold, deadline = deadline, policy = policy.revision })
 end
 
 if check then
   retry_at = num(retry_at)
-  audit(req.incident, 'denied', {
-    action = req.action, check = check, limit = limit, used = used, retry_at = retry_at, text = text, mode = req.mode,
-    plan_hash = req.plan_hash,
-  })
+  decided('denied', { check = check, limit = limit, used = used, retry_at = retry_at, text = text })
   count('decisions_total|decision=denied|check=' .. check)
   if check == 'observe' then count('would_have_done') end
   if undo then
@@ -197,10 +202,7 @@ end
 -- What only tells goes beside whatever carries the incident on.
 if incident.id and (not none or blank(incident.attempt)) then touch(req.incident, { attempt = id }) end
 due_put('start', id, start_by, { incident = req.incident, attempt = id })
-audit(req.incident, 'approved', {
-  action = req.action, grant = id, mode = req.mode, plan_hash = req.plan_hash, start_by = start_by,
-  approvers = #req.approvers > 0 and req.approvers or nil,
-})
+decided('approved', { grant = id, start_by = start_by, approvers = #req.approvers > 0 and req.approvers or nil })
 count('decisions_total|decision=approved|action=' .. req.action)
 return remember({
   decision = 'approved', grant = id, epoch = epoch.value, start_by = start_by, finish_by = finish_by,

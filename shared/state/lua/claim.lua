@@ -17,7 +17,7 @@ local function stuck(entry, at)
   count('stuck')
   count('stuck_total|at=' .. at)
   if incident.id then
-    audit(incident.id, 'stuck', { at = at })
+    audit(incident.id, 'stuck', { stage = at })
     -- What nothing carries on any more must not keep the incident from closing, or from being looked at again.
     local attempt = not blank(entry.attempt) and hash(k('attempt', entry.attempt)) or {}
     local function drop(field, value)
