@@ -142,8 +142,13 @@ local function account(ledger, how)
   if not ledger or ledger == '' then return end
   due_del('alert', ledger)
   local key = k('ledger', ledger)
-  if redis.call('EXISTS', key) == 1 and redis.call('HSETNX', key, 'end', how) == 1 then
-    redis.call('PEXPIRE', k('ledger', ledger), TTL_LEDGER)
+  if redis.call('EXISTS', key) == 0 then
+    -- Taken before the state was lost; its resend must not wait for an end that has been already.
+    redis.call('HSET', key, 'mark', 'taken')
+    count('alerts_received')
+  end
+  if redis.call('HSETNX', key, 'end', how) == 1 then
+    redis.call('PEXPIRE', key, TTL_LEDGER)
     count('alerts_accounted')
     count('alerts_accounted_total|how=' .. how)
   end
