@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import yaml
 
-from shared import settings
+from shared import clock, settings
 from shared.dev.world import CLUSTER, TENANT, World
 from shared.event import codec, sign
 from shared.event.types import full
@@ -39,6 +39,8 @@ class Play(Scene):
         self.state = State(Store(home, self.secrets))
 
     def end(self) -> None:
+        if not self.world.redis.alive:
+            self.world.redis.restart()
         for pid in self._frozen:
             os.killpg(pid, signal.SIGCONT)
         for order in self._orders.iterdir():
@@ -56,6 +58,10 @@ class Play(Scene):
         if self.cluster.get("ConfigMap", "akeso-system", "akeso-stop")["data"].get("mode") != "run":
             self.stop("run")
         self.policy()
+        self.until(lambda: self.tick() == 204)
+        left = float(self.redis.hget("{akeso}:epoch", "embargo_until")) - clock.now_ms()
+        if left > 0:
+            self.world.advance(left / 1000 + 1)
         if self._fired:
             super().resolve(*self._fired.values())
         self.settle()
@@ -75,8 +81,11 @@ class Play(Scene):
         self.until(lambda: list(self._orders.glob(f"{place}.*.taken")), f"nobody came to {place}")
 
     def lead_nowhere(self, trigger: str) -> None:
-        """Point it at a service that is gone; the broker's pauses are of no interest then."""
         self.world.broker.point(trigger, DEAD)
+        self.hurry_the_broker()
+
+    def hurry_the_broker(self) -> None:
+        """For stories in which it tries in vain, however long it pauses."""
         self.world.broker._dispatcher._speed = 20 * FAST
 
     def lose_everything_in_flight(self) -> None:

@@ -38,6 +38,7 @@ class TestAtTriage:
 
     def test_a_long_outage_is_told(self, play):
         story = Story(play)
+        play.hurry_the_broker()
         play.cluster.fault(kind="Deployment", verb="get", status=500, times=10_000)
 
         story.begin()
