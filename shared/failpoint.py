@@ -12,7 +12,7 @@ from pathlib import Path
 
 def hit(name: str) -> None:
     folder = os.environ.get("AKESO_FAILPOINT")
-    if not folder or not os.environ.get("AKESO_DEV"):
+    if not folder or os.environ.get("AKESO_DEV") != "1":
         return
     order = Path(folder) / name
     taken = order.with_suffix(f".{os.getpid()}.taken")

@@ -23,7 +23,9 @@ def command(
     data: Annotated[
         str, typer.Option(metavar="FILE", help="The event's data (- for stdin) instead of an example.")
     ] = "",
-    action: Annotated[str, typer.Option(help="The action of which the example speaks.")] = "scale_deployment",
+    action: Annotated[
+        str, typer.Option(help="The action of which the example speaks. [default: the last that patches]")
+    ] = "",
     url: Annotated[
         str, typer.Option(help="The function's base URL. [default: the running one's, else port 8080]")
     ] = "",
@@ -48,8 +50,10 @@ def command(
     folder = secrets or Path(str(ready.get("secrets") or os.environ.get("AKESO_SECRETS_DIR") or ""))
     if not folder.is_dir() or folder == Path():
         raise _out.Problem("no keys: name their folder by --secrets, or start an installation by `akeso dev`")
+    catalogue = Catalogue.home(os.environ.get("AKESO_ACTIONS_DIR", ""))
+    action = action or next(one.name for one in reversed(catalogue.all()) if one.kind == "patch")
     service = _examples.service(function, action)
-    example = _examples.Example(folder, Catalogue.home(os.environ.get("AKESO_ACTIONS_DIR", "")), action)
+    example = _examples.Example(folder, catalogue, action)
     body = _ask.read(data) if data else None
     request = example.request(function, type_, body, forged=forged, structured=structured)
     place = f"{_base(url, ready, service)}/{request.path}"

@@ -53,6 +53,7 @@ class TestAPodsAlert:
         scene.resolve(two)
         scene.until(lambda: scene.record(incident)["state"] == "quiet")
         assert scene.words(incident).count("approved") == 1
+        assert "denied" not in scene.words(incident)
 
     def test_resolves_though_the_pod_is_gone(self, scene, looping):
         namespace, (one, _) = looping
