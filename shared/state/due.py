@@ -20,7 +20,7 @@ DUE: Final[dict[str, Due]] = {
     "alert": Due(("take",), "+2 min", "alert.firing", "", ("open",), 2),
     "incident": Due(("open",), "hourly while open, not people-only", "remediation.requested", "", ("closing",), 0),
     "stage": Due(("open", "put"), "+3 min", "escalation.requested", "", ("put", "admit"), 1),
-    "hold": Due(("admit",), "approval deadline", "escalation.requested", "settle", ("open", "settle"), 3),
+    "hold": Due(("admit",), "approval deadline", "escalation.requested", "settle", ("open", "settle", "admit"), 3),
     "retry": Due(("admit", "finish", "settle"), "when allowed", "remediation.requested", "", ("open",), 3),
     "start": Due(("admit",), "start-by", "escalation.requested", "finish", ("begin", "finish"), 3),
     "attempt": Due(("begin",), "deadline", "remediation.continued", "", ("finish",), 3),
