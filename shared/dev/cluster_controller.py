@@ -132,7 +132,7 @@ class Controller:
         container: Object = {"ready": ready, "restartCount": 0, "state": {"running": {}}}
         if behaviour == "crash":
             # It dies at once and is started again after 10 s, 20 s, 40 s, ...
-            container |= {"restartCount": 1 + int(math.log2(1 + age / 10))}
+            container |= {"restartCount": 1 + int(math.log2(1 + max(age, 0) / 10))}
             container |= {"state": {"waiting": {"reason": "CrashLoopBackOff"}}}
             container |= {"lastState": {"terminated": {"reason": "Error", "exitCode": 1}}}
         names = [c.get("name", "app") for c in pod["spec"].get("containers") or [{}]]

@@ -4,7 +4,7 @@ from tests.flows.harness import Scene, a_world
 from tests.flows.trap import Trap
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def trap(tmp_path_factory):
     """The cluster that the person at this machine works with. `KUBECONFIG` leads to it all the time."""
     with Trap(tmp_path_factory.mktemp("home")) as trap, pytest.MonkeyPatch.context() as patch:
