@@ -34,20 +34,30 @@ def receive(call: Call, here: Here) -> WebAnswer:
     group = parse(call.body, limit=LIMIT, now_ms=clock.now_ms())
     tenant, cluster = place.groups()
     cause = Cause("intake", "webhook", sha256(group.group_key, str(clock.now_ms())), tenant, cluster)
-    events = {event.id: event for event in (_event(alert, group, cause) for alert in group.alerts)}
-    watchdogs = {_ledger(alert, cause) for alert in group.alerts if families.is_watchdog(alert)}
+    alerts = {_ledger(alert, cause): alert for alert in group.alerts}
+    # One that has resolved is no heartbeat: when Prometheus dies, everything resolves.
+    watchdogs = {key for key, alert in alerts.items() if families.is_watchdog(alert) and alert.status == "firing"}
+    events = {key: _event(key, alert, group, cause) for key, alert in alerts.items()}
     marks = here.state.take(
         cause,
-        alerts=[
-            {"ledger": key, "watchdog": key in watchdogs, "event": codec.dump(event)} for key, event in events.items()
-        ],
+        alerts=[{"ledger": key, "watchdog": key in watchdogs, "event": codec.dump(e)} for key, e in events.items()],
         taken=[],
         lease=LEASE_MS,
     )
+    anew = {key: _event(key, alerts[key], group, cause, n) for key, (_, n) in zip(alerts, marks, strict=True) if n}
+    if anew:
+        drafts = [{"ledger": key, "event": codec.dump(event)} for key, event in anew.items()]
+        here.state.take(cause, alerts=[], taken=[], lease=LEASE_MS, drafts=drafts)
+        events |= anew
     _tell_of_gaps(group, cause, here)
-    due = [event for event, mark in zip(events.values(), marks, strict=True) if mark == "post"]
-    taken = post_all(here.sink, due, WAIT_S, lambda ids: here.state.take(cause, alerts=[], taken=ids, lease=LEASE_MS))
-    if len(taken) < len(due) or "busy" in marks:
+    due = [events[key] for key, (mark, _) in zip(alerts, marks, strict=True) if mark == "post"]
+    ledger_of = {event.id: key for key, event in events.items()}
+
+    def on_taken(ids: list[str]) -> None:
+        here.state.take(cause, alerts=[], taken=[ledger_of[name] for name in ids], lease=LEASE_MS)
+
+    taken = post_all(here.sink, due, WAIT_S, on_taken)
+    if len(taken) < len(due) or any(mark == "busy" for mark, _ in marks):
         raise UnavailableError(f"{len(due) - len(taken)} alerts are not taken yet", reason="not-taken")
     return WebAnswer(200)
 
@@ -63,18 +73,18 @@ def _check_token(call: Call, here: Here) -> None:
         raise ForbiddenError("wrong webhook token", reason="token")
 
 
-def _ledger(alert: Alert, cause: Cause) -> str:
-    return sha256(cause.tenant, cause.cluster, alert.fingerprint, str(alert.starts_at), alert.status)[:32]
+def _ledger(alert: Alert, cause: Cause, status: str = "") -> str:
+    named = (cause.tenant, cause.cluster, alert.fingerprint, str(alert.starts_at), status or alert.status)
+    return sha256(*named)[:32]
 
 
-def _event(alert: Alert, group: Group, cause: Cause) -> codec.Event:
-    key = _ledger(alert, cause)
-    emit = Emit(
-        f"alert.{alert.status}",
-        AlertData(alert=alert, ledger=key, truncated=group.truncated),
-        severity=alert.labels.get("severity", ""),
-    )
-    return make.first("intake", emit, id=key, tenant=cause.tenant, cluster=cause.cluster)
+def _event(key: str, alert: Alert, group: Group, cause: Cause, again: int = 0) -> codec.Event:
+    twin = _ledger(alert, cause, "resolved" if alert.status == "firing" else "firing")
+    data = AlertData(alert=alert, ledger=key, truncated=group.truncated, twin=twin, again=again)
+    emit = Emit(f"alert.{alert.status}", data, severity=alert.labels.get("severity", ""))
+    # The same message anew is another event, or every inbox on its way would take it for a repetition.
+    name = sha256(key, str(again))[:32] if again else key
+    return make.first("intake", emit, id=name, tenant=cause.tenant, cluster=cause.cluster)
 
 
 def _tell_of_gaps(group: Group, cause: Cause, here: Here) -> None:

@@ -31,6 +31,8 @@ class AlertData(Model):
     alert: Alert
     ledger: str  # key of the ledger entry
     truncated: int = 0  # alerts that AlertManager left out of the group
+    twin: str = ""  # ledger key of the same alert's other status
+    again: int = 0  # for the how manieth time the same message is news; 0: the first
 
 
 class RequestedData(Model):

@@ -128,10 +128,18 @@ class State:
         self.store = store
 
     def take(
-        self, cause: Cause, *, alerts: list[dict[str, Any]], taken: list[str], lease: int
-    ) -> list[Literal["post", "busy", "taken"]]:
-        result = self.store.call("take", cause.request(alerts=alerts, taken=taken, lease=lease))
-        return cast("list[Literal['post', 'busy', 'taken']]", result["marks"] or [])
+        self,
+        cause: Cause,
+        *,
+        alerts: list[dict[str, Any]],
+        taken: list[str],
+        lease: int,
+        drafts: list[dict[str, str]] | None = None,
+    ) -> list[tuple[Literal["post", "busy", "taken"], int]]:
+        """Of each alert: its mark, and for the how manieth time the same message is news (0: the first)."""
+        result = self.store.call("take", cause.request(alerts=alerts, taken=taken, lease=lease, drafts=drafts))
+        marks = cast("list[Literal['post', 'busy', 'taken']]", result["marks"] or [])
+        return list(zip(marks, result["again"] or [], strict=True))
 
     def open(self, cause: Cause, what: Literal["firing", "resolved", "request"], **more: Any) -> Opened:
         return cast("Opened", self.store.call("open", cause.request(what=what, **more)))

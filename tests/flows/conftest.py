@@ -12,7 +12,7 @@ def trap(tmp_path_factory):
         yield trap
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # it lives in a time of its own, which tests of other packages must not see
 def shared_world(tmp_path_factory, trap):
     with a_world(tmp_path_factory.mktemp("world")) as world:
         yield world

@@ -62,7 +62,8 @@ class World:
 
     def take(self, *ledgers: str, taken: Iterable[str] = (), watchdog: bool = False, lease: int = MINUTE) -> list[str]:
         alerts = [{"ledger": name, "watchdog": watchdog, "event": f"draft of {name}"} for name in ledgers]
-        return list(self.state.take(self.cause("intake"), alerts=alerts, taken=list(taken), lease=lease))
+        marks = self.state.take(self.cause("intake"), alerts=alerts, taken=list(taken), lease=lease)
+        return [mark for mark, _ in marks]
 
     def heartbeat(self) -> None:
         self.take("watchdog", watchdog=True)

@@ -19,6 +19,7 @@ local TTL_INCIDENT = 14 * DAY    -- refreshed by the hourly look while open
 local TTL_ATTEMPT = 8 * DAY      -- longer than an undo is offered
 local TTL_TOMBSTONE = DAY
 local STAGE = 180000             -- a stage that is silent for three minutes is stuck
+local AGAIN = 900000             -- a firing so long after its end is no late duplicate
 local HEARTBEAT = 600000         -- Watchdog older than ten minutes: AlertManager is not heard
 
 local function k(...)
@@ -154,6 +155,13 @@ local function account(ledger, how)
   end
 end
 
+-- What this entry told is over: the same message, should it come again by then, is news (see take).
+local function over(ledger, at)
+  if ledger and redis.call('EXISTS', k('ledger', ledger)) == 1 then
+    redis.call('HSET', k('ledger', ledger), 'over', at)
+  end
+end
+
 -- Scope, lease, budget ----------------------------------------------------------------------------------------------
 
 local function scope_key(scope) return k('scope', redis.sha1hex(scope)) end
@@ -208,6 +216,7 @@ local function keep(incident)
   for _, fingerprint in ipairs(redis.call('SMEMBERS', k('firing', incident))) do
     redis.call('PEXPIRE', k('fingerprint', fingerprint), TTL_INCIDENT)
     redis.call('PEXPIRE', k('starts', fingerprint), TTL_INCIDENT)
+    redis.call('PEXPIRE', k('firing-of', fingerprint), TTL_INCIDENT)
   end
 end
 

@@ -1,7 +1,7 @@
 -- open (triage): an alert or a request meets its incident: join, reopen or open it; close it; or leave it alone.
 --
 -- req.what       "firing" | "resolved" | "request"
--- firing         ledger, fingerprint, starts, scope, family, severity, object, namespace, people ("" or why only people
+-- firing         again (1 and up: the same alert fires anew after its end), twin (the ledger key of its end), ledger, fingerprint, starts, scope, family, severity, object, namespace, people ("" or why only people
 --                may handle it), alert (opaque)
 -- resolved       ledger, fingerprint, starts, truncated, ends (absent: unknown); one that ended before the alert began
 --                to fire again has only been overtaken
@@ -93,6 +93,7 @@ local function add(incident)
   redis.call('SADD', k('firing', incident.id), req.fingerprint)
   redis.call('PEXPIRE', k('firing', incident.id), TTL_INCIDENT)
   redis.call('SET', k('fingerprint', req.fingerprint), incident.id, 'PX', TTL_INCIDENT)
+  redis.call('SET', k('firing-of', req.fingerprint), req.ledger, 'PX', TTL_INCIDENT)
   if redis.call('EXISTS', k('ledger', req.ledger)) == 1 then
     redis.call('HSET', k('ledger', req.ledger), 'incident', incident.id)
   end
@@ -101,6 +102,10 @@ local function add(incident)
 end
 
 if req.what == 'firing' then
+  if num(req.again) > 0 then
+    redis.call('DEL', k('tombstone', req.fingerprint, req.starts))
+    over(req.twin, now)
+  end
   if redis.call('EXISTS', k('tombstone', req.fingerprint, req.starts)) == 1 then
     account(req.ledger, 'tombstoned')
     return answer('tombstoned', '')
@@ -110,11 +115,11 @@ if req.what == 'firing' then
   if why == '' and num(epoch.people_before) > 0 and req.starts < num(epoch.people_before) then
     why = 'open when the state was lost'
   end
-  local function over(incident)
+  local function is_past(incident)
     return not incident.id or (incident.state == 'closed' and num(incident.closed_at) <= now - HOUR)
   end
   local incident = find(scope, family)
-  if over(incident) then
+  if is_past(incident) then
     redis.call('ZREMRANGEBYSCORE', k('new'), '-inf', now - num(policy.storm_window))
     if redis.call('ZCARD', k('new')) >= num(policy.storm_new) then
       scope, family, why = 'cluster/' .. req.cluster, 'storm', 'storm: more new incidents than one can look at'
@@ -122,7 +127,7 @@ if req.what == 'firing' then
     end
   end
   local fresh = true
-  if over(incident) then
+  if is_past(incident) then
     incident = create(scope, family, {
       severity = req.severity or '', object = req.object or '', namespace = req.namespace or '', people = why,
     })
@@ -171,7 +176,8 @@ if req.what == 'resolved' then
     return answer('joined', id)
   end
   redis.call('SREM', k('firing', id), req.fingerprint)
-  redis.call('DEL', k('fingerprint', req.fingerprint), k('starts', req.fingerprint))
+  over(redis.call('GET', k('firing-of', req.fingerprint)), now + AGAIN)
+  redis.call('DEL', k('fingerprint', req.fingerprint), k('starts', req.fingerprint), k('firing-of', req.fingerprint))
   -- The firing of this very alert may still be on its way.
   redis.call('SET', k('tombstone', req.fingerprint, req.starts), now, 'PX', TTL_TOMBSTONE)
   audit(id, 'resolved', { fingerprint = req.fingerprint })
