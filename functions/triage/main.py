@@ -33,7 +33,8 @@ def triage_event(event: Event, data: AlertData | RequestedData, here: Here) -> O
     people = "about Akeso itself" if is_own(alert) else "" if scope else "the scope cannot be determined"
     scope = scope or Scope(kind="unknown", name=f"alert/{alert.fingerprint}")
     opened = here.state.open(
-        cause, "firing", ledger=data.ledger, again=data.again, twin=data.twin, fingerprint=alert.fingerprint, starts=alert.starts_at, scope=scope.key,
+        cause, "firing", ledger=data.ledger, again=data.again, twin=data.twin,
+        fingerprint=alert.fingerprint, starts=alert.starts_at, scope=scope.key,
         family=family(alert), severity=alert.labels.get("severity", "")[:32], people=people,
         namespace=scope.namespace, object=f"{named.kind}/{named.namespace}/{named.name}" if named else "",
         alert=alert.model_dump_json(),
