@@ -12,6 +12,7 @@ from shared.event.app import Outcome, serve
 from shared.event.codec import Event
 from shared.event.here import Here
 from shared.guard.load import load
+from shared.kube.errors import KubeError
 from shared.model.base import Model
 from shared.state.transitions import Cause
 from shared.sweep.due import publish_due
@@ -29,7 +30,7 @@ def sweep(event: Event, data: Model, here: Here) -> Outcome:
     speaks_for = here.settings.alertmanager
     cause = Cause("sweeper", event.source, event.id, speaks_for.tenant, speaks_for.cluster)
     try:
-        loaded = load(here, cause)
+        loaded = _load(here, cause)
         published = publish_due(here, cause)
     except UnavailableError as error:
         _outage.began(here, cause, error)
@@ -39,6 +40,15 @@ def sweep(event: Event, data: Model, here: Here) -> Outcome:
         _log.info("published", entries=published)
     _beside(here, cause, hydrated=loaded == "hydrated")
     return None
+
+
+def _load(here: Here, cause: Cause) -> str:
+    """Stop and policy. While Kubernetes does not answer what is in force stays in force, and people are told on."""
+    try:
+        return load(here, cause)
+    except KubeError as error:
+        _log.warning("not loaded", error=str(error)[:200])
+        return "kept"
 
 
 def _beside(here: Here, cause: Cause, *, hydrated: bool) -> None:

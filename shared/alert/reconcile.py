@@ -20,32 +20,37 @@ from shared.state.transitions import Cause
 
 _TIMEOUT = httpx.Timeout(10.0, connect=3.0)
 MAX_BYTES = 16 << 20
+BATCH = 200  # alerts in one body, far below intake's bound
 
 
 def reconcile(here: Here, cause: Cause) -> tuple[int, int]:
     """How many alerts were posted as missing and as gone. Raises UnavailableError when AlertManager does not answer."""
     speaks_for = here.settings.alertmanager
     cause = cause._replace(tenant=speaks_for.tenant, cluster=speaks_for.cluster)
-    there = _listed(speaks_for.url)
+    there, active = _listed(speaks_for.url)
     if not any(is_watchdog(alert) for alert in there.values()):
         here.state.put(cause, gone=[], count="reconcile_without_watchdog_total")
         return 0, 0
     here_known = _open_fingerprints(here, cause)
-    missing = [a for f, a in there.items() if f not in here_known and not is_watchdog(a)]
+    missing = [a for f, a in there.items() if f in active and f not in here_known and not is_watchdog(a)]
     absent = sorted(here_known.keys() - there.keys())
     gone = here.state.store.call("put", cause.request(gone=absent)).get("gone", [])
     resolved = [here_known[fingerprint] for fingerprint in gone]
     now = clock.now_ms()
     body = [_element(alert, "firing", now) for alert in missing] + [_element(a, "resolved", now) for a in resolved]
-    if body:
-        _post(here, body)
+    for start in range(0, len(body), BATCH):
+        _post(here, body[start : start + BATCH])
     return len(missing), len(resolved)
 
 
-def _listed(url: str) -> dict[str, Alert]:
+def _listed(url: str) -> tuple[dict[str, Alert], set[str]]:
+    """All that AlertManager knows, by fingerprint, and which of it is neither silenced nor inhibited.
+
+    A silenced alert is not posted, as AlertManager would not; nor is it gone.
+    """
     try:
         with httpx.Client(timeout=_TIMEOUT, trust_env=False) as http:
-            answer = http.get(f"{url.rstrip('/')}/api/v2/alerts", params={"active": "true", "inhibited": "false"})
+            answer = http.get(f"{url.rstrip('/')}/api/v2/alerts")
         answer.raise_for_status()
         listed: list[dict[str, Any]] = answer.json()
     except (httpx.HTTPError, ValueError) as error:
@@ -57,7 +62,12 @@ def _listed(url: str) -> dict[str, Alert]:
         {**item, "status": "firing", "endsAt": "0001-01-01T00:00:00Z"} for item in listed if isinstance(item, dict)
     ]
     group = parse(_body(alerts), limit=MAX_BYTES, now_ms=clock.now_ms())
-    return {alert.fingerprint: alert for alert in group.alerts}
+    active = {
+        str(item.get("fingerprint"))
+        for item in listed
+        if isinstance(item, dict) and isinstance(item.get("status"), dict) and item["status"].get("state") == "active"
+    }
+    return {alert.fingerprint: alert for alert in group.alerts}, active
 
 
 def _open_fingerprints(here: Here, cause: Cause) -> dict[str, Alert]:

@@ -66,10 +66,10 @@ def load(here: Here, cause: Cause) -> str:
     )  # fmt: skip
     if result["state"] == "hydrated":
         _log.warning("hydrated", first_installation=first, epoch=result["epoch"][:8])
-        put_configmap(
-            here.kube, home, STOP, {"mode": mode, "hydrated-at": clock.iso(clock.now_ms())},
-            field_manager=f"akeso-{here.function}",
-        )  # fmt: skip
+    if result["state"] == "hydrated" or (first and result["state"] != "lost"):
+        # The mode only where there is none: what an operator has set meanwhile is not to be taken back.
+        marked = {"hydrated-at": clock.iso(clock.now_ms())} | ({} if stop.get("mode") else {"mode": mode})
+        put_configmap(here.kube, home, STOP, marked, field_manager=f"akeso-{here.function}")
     return str(result["state"])
 
 

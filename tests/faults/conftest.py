@@ -1,5 +1,7 @@
+import os
 import threading
 from collections import deque
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -8,40 +10,31 @@ from tests.faults.play import FAST, Play
 from tests.flows.harness import a_world
 
 
-def _open(folder, **options):
+@contextmanager
+def opened(folder, env=None):
+    """A world that keeps each event that its broker takes. The broker's pauses are short, the clock runs as in life."""
     events = deque(maxlen=20_000)
-    env = {"AKESO_KUBE__TIMEOUT_MS": "1500"}  # an API that never answers is waited for no longer than that
-    world = a_world(folder, speed=FAST, observer=events.append, env=env, **options)
-    return world, events
+    quick = {"AKESO_KUBE__TIMEOUT_MS": "1500"}  # an API that never answers is waited for no longer than that
+    with a_world(folder, speed=FAST, observer=events.append, env=quick | (env or {})) as world:
+        world.events = events
+        world.pace(1)
+        yield world
 
 
 @pytest.fixture(scope="session")
 def faulty_world(tmp_path_factory):
-    opened, events = _open(tmp_path_factory.mktemp("world"))
-    with opened as world:
-        world.events = events
-        world.pace(1)  # the broker's back-off stays fast
+    with opened(tmp_path_factory.mktemp("world")) as world:
         yield world
 
 
 @pytest.fixture
 def play(faulty_world):
     """A story in the world that all fault stories share. Nothing that an earlier one did counts any more."""
+    os.environ["AKESO_CLOCK_FILE"] = str(faulty_world.clock_file)  # another world may have been opened since
     faulty_world.advance(301)
     story = Play(faulty_world)
     yield story
     story.end()
-
-
-@pytest.fixture
-def own_play(tmp_path):
-    """A story in a world of its own, for one that breaks it."""
-    opened, events = _open(tmp_path / "world")
-    with opened as world:
-        world.events = events
-        world.pace(1)
-        story = Play(world)
-        yield story
 
 
 @pytest.fixture

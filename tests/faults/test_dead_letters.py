@@ -90,11 +90,11 @@ class TestADeadLetter:
         assert play.writes(namespace) == []
         assert play.log("deadletter").count("dead letter refused") == alarms + 1
 
-    @pytest.mark.parametrize("body", [b"", b"{", b"[]", json.dumps({"specversion": "1.0"}).encode()])
-    def test_that_is_no_event_is_swallowed(self, play, body):
-        for content_type in ("application/json", "application/cloudevents+json"):
-            answer = play.raw("deadletter/router", body, {"content-type": content_type})
-            assert (answer.status_code, answer.content) == (204, b"")
+    def test_that_is_no_event_is_swallowed(self, play):
+        for body in (b"", b"{", b"[]", json.dumps({"specversion": "1.0"}).encode()):
+            for content_type in ("application/json", "application/cloudevents+json"):
+                answer = play.raw("deadletter/router", body, {"content-type": content_type})
+                assert (answer.status_code, answer.content) == (204, b"")
 
     def test_makes_no_more_of_its_kind(self, play, refusing):
         """Whatever becomes of it, a second round ends with people, not with a third."""

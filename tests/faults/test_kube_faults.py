@@ -36,10 +36,11 @@ class TestAtTriage:
         # what is not there is told; what cannot be read is read again
         assert bool(story.known) == (status == 404)
 
-    def test_a_long_outage_is_told(self, play):
+    @pytest.mark.parametrize("kind", ["Deployment", ""], ids=["of one kind", "of the whole API"])
+    def test_a_long_outage_is_told(self, play, kind):
         story = Story(play)
         play.hurry_the_broker()
-        play.cluster.fault(kind="Deployment", verb="get", status=500, times=10_000)
+        play.cluster.fault(kind=kind, status=500, times=100_000)
 
         story.begin()
         _end(play, story)

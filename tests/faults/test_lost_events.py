@@ -1,7 +1,10 @@
 """Whatever the broker loses, wherever it leads nowhere: it is carried on, or a person is told where it is stuck."""
 
+import json
+
 import pytest
 
+from shared.dev.world import CLUSTER, TENANT
 from shared.event.types import TYPES, full, short
 from tests.faults.stories import STORIES, Approved, Crashing, Protected, Story, Untold
 
@@ -148,3 +151,20 @@ class TestAnEventThatComesTwice:
         assert told.words.count("opened") == told.words.count("approved") == told.words.count("begun") == 1
         assert told.words.count("succeeded") == told.words.count("verified") == 1
         assert len(told.known) == told.tickets
+
+
+class TestADueEntryThatCannotBePublished:
+    @pytest.mark.parametrize("kind", ["revert", "soak", "attempt"])
+    def test_costs_its_neighbours_nothing_and_is_told(self, play, kind):
+        """As a version before, or a hand, may have left it."""
+        entry = {"kind": kind, "ref": f"bad{play.number}", "tenant": TENANT, "cluster": CLUSTER, "pubs": 0, "token": 1}
+        member = f"{kind}|{TENANT}|{CLUSTER}|{entry['ref']}"
+        play.redis.hset("{akeso}:due:entries", member, json.dumps(entry | {"at": 0}))
+        play.redis.zadd("{akeso}:due", {member: 0})
+        story = Untold(play)
+
+        story.begin()
+        play.tick_for(120, lambda: story.known)
+        play.tick_for(900, lambda: f"stuck at {kind}" in str(play.world.desk.tickets()[-1]))
+
+        assert play.due(kind) == []

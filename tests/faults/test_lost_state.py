@@ -245,3 +245,40 @@ class TestAfterwards:
 
         play.until_word("held", namespace)
         assert play.writes(namespace) == []
+
+    def test_a_policy_that_cannot_be_read_keeps_everything_closed(self, play):
+        play.cluster.edit("ConfigMap", "akeso-system", "akeso-policy", {"data": {"policy.yaml": "attempts: many"}})
+        flushed(play)
+        assert play.tick() == 503
+        _, alert = play.ill()
+        assert play.fire(alert) == 503
+
+        play.policy()
+        assert play.tick() == 204
+        assert play.fire(alert) == 200
+
+    def test_the_stop_that_was_set_meanwhile_is_not_taken_back(self, play):
+        """Hydration marks the ConfigMap; between its reading and its marking an operator may be at it."""
+        flushed(play)
+        store, real = play.cluster.store, play.cluster.store.patch
+
+        def patch(key, body, **more):
+            if key[2] == "akeso-stop" and "hydrated-at" in str(body):
+                del store.patch
+                play.cluster.edit("ConfigMap", "akeso-system", "akeso-stop", {"data": {"mode": "stop"}})
+            return real(key, body, **more)
+
+        store.patch = patch
+        assert play.tick() == 204
+
+        assert play.cluster.get("ConfigMap", "akeso-system", "akeso-stop")["data"]["mode"] == "stop"
+
+    def test_an_unmarked_configmap_is_marked_at_the_next_tick(self, play):
+        """Else the next loss would look like a first installation, which has no embargo."""
+        play.cluster.edit("ConfigMap", "akeso-system", "akeso-stop", {"data": {"hydrated-at": None}})
+
+        play.tick()
+
+        data = play.cluster.get("ConfigMap", "akeso-system", "akeso-stop")["data"]
+        assert data["hydrated-at"]
+        assert data["mode"] == "run"
