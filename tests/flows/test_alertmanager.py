@@ -76,6 +76,8 @@ class TestTheRealAlertManager:
         assert scene.counters()["alerts_received"] == received
         assert scene.words(incident).count("opened") == 1
         assert "joined" not in scene.words(incident)
+        scene.cluster.edit("Deployment", namespace, "web", {"spec": {"replicas": 3}})
+        scene.until_word("closed", namespace)
 
 
 def _sent(manager):

@@ -144,13 +144,13 @@ class TestAutonomy:
 
         scene.fire(alert)
         incident = scene.until_word("denied", namespace)
+        assert scene.counters()["would_have_done"] == before + 1
 
         ticket = scene.until_told(incident)
         assert f"would have done: akeso run scale_deployment --target Deployment/{namespace}/web" in scene.reasons(
             incident
         )
         assert any("--param replicas=3" in command for command in ticket["content"]["commands"])
-        assert scene.counters()["would_have_done"] == before + 1
         assert scene.writes(namespace) == []
 
     def test_suggest_hands_a_person_the_command(self, scene):
