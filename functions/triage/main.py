@@ -25,7 +25,7 @@ def triage_event(event: Event, data: AlertData | RequestedData, here: Here) -> O
     if alert.status == "resolved":
         opened = here.state.open(
             cause, "resolved", ledger=data.ledger, fingerprint=alert.fingerprint, starts=alert.starts_at,
-            ends=alert.ends_at, truncated=data.truncated,
+            ends=alert.ends_at, truncated=data.truncated, twin=data.twin,
         )  # fmt: skip
         return _said(opened)
     named = named_object(alert)

@@ -12,6 +12,7 @@ from shared import clock
 from shared.errors import MalformedError, TooLargeError
 from shared.event.types import Alert
 from shared.model.base import Model, canonical, sha256
+from shared.telemetry.redact import redact
 
 LIMIT: Final = 4 * 1024 * 1024  # bytes
 MAX_PAIRS: Final = 64  # labels, and annotations, of one alert
@@ -134,7 +135,8 @@ def _alert(item: Any, now: int) -> Alert:
         starts_at=starts,
         ends_at=max(now, starts) if ends > now + FUTURE_MS or 0 <= ends < starts else ends,
         labels=_bounded(raw, MAX_LABEL),
-        annotations=_bounded(notes, MAX_ANNOTATION),
+        # Kept for days, shown to people, put into prompts: secrets go out of the text here.
+        annotations=_bounded({name: str(redact(text)) for name, text in notes.items()}, MAX_ANNOTATION),
     )
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 READY: Final = Path("build/dev/ready.json")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_TIMEOUT_S: Final = 60.0
+_TIMEOUT_S: Final = 20.0  # a cold start fits in
 _MAX_FILE: Final = 16 << 20
 
 
@@ -38,7 +38,11 @@ def find() -> Installation:
         return Installation(url, _token(os.environ.get("AKESO_TOKEN_FILE", "")), {})
     ready = ready_file()
     if not ready:
-        raise Problem("no running installation: start one by `akeso dev`, or set AKESO_API and AKESO_TOKEN_FILE", AWAY)
+        raise Problem(
+            "no running installation: start one by `akeso dev`, or set AKESO_READY_FILE, "
+            "or AKESO_API and AKESO_TOKEN_FILE",
+            AWAY,
+        )
     url = str(ready.get("api_url", ""))
     _check(url, "api_url in the ready file")
     return Installation(url, _token(os.environ.get("AKESO_TOKEN_FILE") or str(ready.get("token_file") or "")), ready)

@@ -103,8 +103,9 @@ def serve(options: Options, *, prepare: Callable[[World, AlertSource | None], No
             )  # fmt: skip
             screen.say(f"time runs {speed:g} times as fast while two incidents are shown" if shown else "", "dim")
             source = _start(world, stack)
-            ready = _write_ready(world, options.ready_file or folder / "ready.json")
-            stack.callback(ready.unlink, missing_ok=True)
+            for place in {folder / "ready.json", options.ready_file or folder / "ready.json"}:
+                ready = _write_ready(world, place)
+                stack.callback(ready.unlink, missing_ok=True)
             if prepare:
                 prepare(world, source)
             if source:

@@ -15,6 +15,7 @@ from shared.guard import policy as policies
 from shared.kube import facts as cluster
 from shared.kube.errors import KubeError
 from shared.kube.write import put_configmap
+from shared.state.client import PREFIX
 from shared.state.transitions import Cause
 from shared.telemetry import log
 
@@ -52,7 +53,11 @@ def load(here: Here, cause: Cause) -> str:
     home = here.settings.kube.namespace
     stop = cluster.read_configmap(here.kube, home, STOP) or {}
     mode = cluster.stop_mode(here.kube, home)
-    first = not stop.get("hydrated-at")
+    first, unsaid = not stop.get("hydrated-at"), not stop.get("mode")
+    known = here.state.store.hash(f"{PREFIX}:stop") if first and unsaid else {}
+    if known.get("mode", "run") != "run":
+        # Somebody deleted the ConfigMap or put it back empty: that lifts no stop.
+        stop, mode, first = dict(known), "freeze" if known["mode"] == "freeze" else "stop", False
     result = here.state.load(
         cause,
         mode="dev" if here.settings.dev else "prod",
@@ -66,9 +71,9 @@ def load(here: Here, cause: Cause) -> str:
     )  # fmt: skip
     if result["state"] == "hydrated":
         _log.warning("hydrated", first_installation=first, epoch=result["epoch"][:8])
-    if result["state"] == "hydrated" or (first and result["state"] != "lost"):
+    if result["state"] == "hydrated" or ((first or unsaid) and result["state"] != "lost"):
         # The mode only where there is none: what an operator has set meanwhile is not to be taken back.
-        marked = {"hydrated-at": clock.iso(clock.now_ms())} | ({} if stop.get("mode") else {"mode": mode})
+        marked = {"hydrated-at": clock.iso(clock.now_ms())} | ({"mode": mode} if unsaid else {})
         put_configmap(here.kube, home, STOP, marked, field_manager=f"akeso-{here.function}")
     return str(result["state"])
 

@@ -52,9 +52,8 @@ def _events(entries: list[Entry], cause: Cause, here: Here) -> list[tuple[Entry,
                 if reachable:
                     continue
             made.append((entry, _event(entry, whose, here)))
-        except (AkesoError, ValueError, KeyError) as error:  # also what an older version of us has stored
-            why = f"{type(error).__name__}: {error}"[:200]
-            _log.warning("not published", kind=entry["kind"], ref=entry["ref"], error=why)
+        except AkesoError as error:
+            _log.warning("not published", kind=entry["kind"], ref=entry["ref"], error=str(error)[:200])
     return made
 
 

@@ -98,16 +98,19 @@ class TestATriggerThatLeadsNowhere:
         assert len(story.known) == 1
         assert story.known[0]["status"] == "closed"
 
-    def test_is_told_even_if_its_telling_is_lost_too(self, play):
-        play.world.broker.disable("executor-notify-only")
+    @pytest.mark.parametrize(
+        ("trigger", "why"), [("guard", "stuck at guard"), ("executor-notify-only", "nobody began it in time")]
+    )
+    def test_is_told_even_if_its_telling_is_lost_too(self, play, trigger, why):
+        play.world.broker.disable(trigger)
         lost = play.world.broker.drop(lambda event: event.type == full("escalation.requested"))
-        story = Untold(play)
+        story = TRIGGERS[trigger](play)
 
         story.begin()
         play.tick_for(900, lambda: story.known)
 
         assert lost.hits == 1
-        assert "nobody began it in time" in str(story.known)
+        assert why in str(story.known)
 
 
 class TestATriggerThatComesBack:

@@ -165,7 +165,9 @@ class TestAGrantThatWasUsed:
         play.thaw()
         assert play.replicas(namespace) == 3
         event = play.event("remediation.approved", incident)
-        play.cluster.edit("Deployment", namespace, "web", {"spec": {"replicas": 1}})
+        # as if it had never been: even the mark is gone
+        clean = {"metadata": {"annotations": {"akeso.dev/attempt": None}}, "spec": {"replicas": 1}}
+        play.cluster.edit("Deployment", namespace, "web", clean)
 
         older.put_back()
         play.to_function(EXECUTOR, event)

@@ -445,9 +445,9 @@ class TestAPersonsRun:
         assert opened["incident"] != alerted
         assert world.due("retry") == {}
 
-    def test_waits_for_nothing_when_one_is_under_way(self, world):
-        first = world.person_runs()
-        assert world.person_runs() == {"result": "live", "incident": first["incident"]}
+    def test_is_told_that_another_one_is_under_way(self, world):
+        world.person_runs()
+        assert world.person_runs()["result"] == "told"
 
     def test_opens_another_after_the_first_has_ended(self, world):
         first = world.person_runs()["incident"]

@@ -27,7 +27,7 @@ local function stuck(entry, at)
     end
     if entry.kind == 'stage' then
       drop('stage')
-    elseif entry.kind == 'hold' then
+    elseif entry.kind == 'hold' or (entry.kind == 'retry' and not blank(entry.hold)) then
       redis.call('DEL', k('hold', incident.id))
       drop('hold', entry.hold)
     elseif entry.kind == 'revert' then

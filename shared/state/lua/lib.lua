@@ -129,6 +129,7 @@ local function tell_ref(incident, reason) return incident .. ':' .. string.sub(r
 
 -- A person is to be told once per incident and reason, now or `at`; what was told already is not told again.
 local function tell(incident, reason, at)
+  if #reason > 500 then reason = string.gsub(string.sub(reason, 1, 500), '[\128-\255]+$', '') end  -- as events may hold
   local ref = tell_ref(incident, reason)
   if redis.call('SISMEMBER', k('told', incident), reason) == 1 or due_at('tell', ref) then return end
   due_put('tell', ref, at or now, { incident = incident, reason = reason })

@@ -1,8 +1,9 @@
 -- open (triage): an alert or a request meets its incident: join, reopen or open it; close it; or leave it alone.
 --
 -- req.what       "firing" | "resolved" | "request"
--- firing         again (1 and up: the same alert fires anew after its end), twin (the ledger key of its end), ledger, fingerprint, starts, scope, family, severity, object, namespace, people ("" or why only people
---                may handle it), alert (opaque)
+-- firing         ledger, fingerprint, starts, scope, family, severity, object, namespace, people ("" or why only people
+--                may handle it), alert (opaque), again (n > 0: the same alert anew, see take), twin
+-- twin           the ledger key of the same alert's other status
 -- resolved       ledger, fingerprint, starts, truncated, ends (absent: unknown); one that ended before the alert began
 --                to fire again has only been overtaken
 -- request        incident ("" for a person's run with scope and run), run (ref of its `retry` entry), hold ("" or the
@@ -108,6 +109,7 @@ if req.what == 'firing' then
   end
   if redis.call('EXISTS', k('tombstone', req.fingerprint, req.starts)) == 1 then
     account(req.ledger, 'tombstoned')
+    over(req.ledger, now + AGAIN)
     return answer('tombstoned', '')
   end
   local scope, family, why = req.scope, req.family, req.people or ''
@@ -160,6 +162,7 @@ if req.what == 'resolved' then
   if not id or redis.call('EXISTS', incident_key(id)) == 0 then
     redis.call('SET', k('tombstone', req.fingerprint, req.starts), now, 'PX', TTL_TOMBSTONE)
     account(req.ledger, 'tombstoned')
+    over(req.twin, now + AGAIN)
     return answer('tombstoned', '')
   end
   local incident = hash(incident_key(id))
@@ -197,7 +200,12 @@ end
 if blank(req.incident) then
   due_del('retry', req.run)
   local incident = find(req.scope, 'manual')
-  if incident.id and incident.state ~= 'closed' and live(incident) then return answer('live', incident.id) end
+  if incident.id and incident.state ~= 'closed' and live(incident) then
+    local why = 'not done: another run on ' .. req.scope .. ' is under way'
+    audit(req.run, 'not-run', { text = why, incident = incident.id })
+    tell(req.run, why)
+    return answer('told', req.run, { reason = why })
+  end
   if not incident.id or incident.state == 'closed' then
     incident = create(req.scope, 'manual', {
       severity = 'none', object = req.object or '', namespace = req.namespace or '', people = '',
@@ -206,8 +214,8 @@ if blank(req.incident) then
   return triage(incident, true)
 end
 local incident = hash(incident_key(req.incident))
-if not req.look then due_del('retry', req.incident) end
 if not incident.id or incident.state ~= 'open' or not blank(incident.people) then
+  due_del('retry', req.incident)
   return answer('ended', req.incident)
 end
 keep(incident.id)
