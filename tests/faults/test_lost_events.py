@@ -1,6 +1,7 @@
 """Whatever the broker loses, wherever it leads nowhere: it is carried on, or a person is told where it is stuck."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -154,6 +155,24 @@ class TestAnEventThatComesTwice:
         assert told.words.count("opened") == told.words.count("approved") == told.words.count("begun") == 1
         assert told.words.count("succeeded") == told.words.count("verified") == 1
         assert len(told.known) == told.tickets
+
+
+class TestAnAlertThatComesOften:
+    def test_from_two_peers_three_times_each_is_one(self, play):
+        namespace, alert = play.ill()
+        received = play.counters()["alerts_received"]
+
+        with ThreadPoolExecutor(2) as peers:
+            answers = set(peers.map(lambda _: play.fire(alert), range(6)))
+        play.settle()
+
+        assert answers <= {200, 503}  # 503: the other one is posting it, come again
+        assert play.fire(alert) == 200
+        incident = play.until_word("succeeded", namespace)
+        assert play.counters()["alerts_received"] == received + 1
+        assert play.words(incident).count("opened") == 1
+        assert len(play.attempts(incident)) == 1
+        assert play.spec_changes(namespace) == 1
 
 
 class TestADueEntryThatCannotBePublished:
