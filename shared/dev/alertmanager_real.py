@@ -5,13 +5,11 @@ time alone. It listens on loopback, forgets what an earlier run told, and dies w
 """
 
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -24,13 +22,13 @@ import yaml
 
 from shared import clock
 from shared.dev.alertmanager_notify import GROUP_BY, RECEIVER, WATCHDOG, Word, check_url, post
+from shared.dev.child import die_with_parent
 from shared.dev.rules import Alert, real_ms
 from shared.errors import MalformedError, UnavailableError
 
 NAMES: Final = ("alertmanager", "prometheus-alertmanager")
 READY_S: Final = 20.0
 STOP_S: Final = 5.0
-_PR_SET_PDEATHSIG: Final = 1
 _ATTEMPTS: Final = 3
 # Prometheus' own: how long an alert lives without being sent again, and how long a resolved one is sent on.
 _HOLD_MS: Final = 240_000
@@ -99,7 +97,7 @@ class RealAlertManager:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_die_with_parent(),  # noqa: PLW1509 - two system calls, loaded beforehand
+                    preexec_fn=die_with_parent(),  # noqa: PLW1509 - two system calls, loaded beforehand
                 )  # fmt: skip
             if self._ready(f"http://127.0.0.1:{port}"):
                 self.url = f"http://127.0.0.1:{port}"
@@ -255,17 +253,3 @@ def _free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl  # before the fork: after it nothing may be loaded
-    parent = os.getpid()
-
-    def child() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
-    return child

