@@ -188,7 +188,7 @@ def _bare_hop(folder: Path) -> float:
     with bare_function(folder) as bare:
         trigger = {
             "apiVersion": "eventing.knative.dev/v1", "kind": "Trigger", "metadata": {"name": "bare"},
-            "spec": {"broker": "b", "filters": [{"exact": {"type": "t"}}],
+            "spec": {"broker": "default", "filters": [{"exact": {"type": "t"}}],
                      "subscriber": {"ref": {"kind": "Service", "name": "bare"}}, "delivery": {"retry": 1,
                      "backoffPolicy": "linear", "backoffDelay": "PT1S"}},
         }  # fmt: skip
