@@ -30,7 +30,7 @@ lint: $(STAMP) ## style, types and layers
 	$(BIN)/lint-imports
 
 test: lint ## lint, and every test that needs no Go, Docker or cluster (under five minutes on two cores)
-	$(BIN)/pytest -m "not faults" -n 2 --dist worksteal
+	$(BIN)/pytest -m "not faults and not cluster" -n 2 --dist worksteal
 
 test-faults: $(STAMP) ## kills, lost state and simulated hours (under ten minutes)
 	$(BIN)/pytest -m faults -n 2 --dist worksteal

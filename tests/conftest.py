@@ -33,6 +33,17 @@ def engine(name: str) -> str | None:
     return next(filter(None, (shutil.which(f"{folder}/bin/redis-server") for folder in folders)), None)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kubeconfig", type=Path, help="a real cluster in place of the emulated one")
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(request: pytest.FixtureRequest) -> Path | None:
+    """The real cluster under the tests; None: the emulated one. `KUBECONFIG` is never looked at."""
+    given: Path | None = request.config.getoption("--kubeconfig")
+    return given.resolve() if given else None
+
+
 class SimulatedTime:
     """The product's clock, standing still but for `advance`. All in ms."""
 
