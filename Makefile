@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+RIG := $(BIN)/python -m tests.cluster.rig
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint test-faults mutants bench lock clean
+.PHONY: help setup run test lint test-faults test-cluster cluster mutants bench lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,8 +21,8 @@ $(STAMP): locks/dev.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-run: $(STAMP) ## serve akeso dev and show two incidents; ONCE=1 ends after both
-	$(BIN)/akeso dev $(if $(ONCE),--once)
+run: $(STAMP) ## serve akeso dev and show two incidents; ONCE=1 ends after both, CLUSTER=1 on a real Kubernetes
+	$(if $(CLUSTER),$(RIG) run) $(BIN)/akeso dev $(if $(CLUSTER),--kubeconfig {} --sample) $(if $(ONCE),--once)
 
 lint: $(STAMP) ## style, types and layers
 	$(BIN)/ruff check .
@@ -34,6 +35,12 @@ test: lint ## lint, and every test that needs no Go, Docker or cluster (under fi
 
 test-faults: $(STAMP) ## kills, lost state and simulated hours (under ten minutes)
 	$(BIN)/pytest -m faults -n 2 --dist worksteal
+
+test-cluster: $(STAMP) ## the same and more on a real Kubernetes, made here (root, Go) or KUBECONFIG=FILE; MAY_SKIP=1
+	MAY_SKIP=$(MAY_SKIP) $(RIG) test $(if $(KUBECONFIG),--on $(KUBECONFIG)) $(TESTS)
+
+cluster: $(STAMP) ## keep a real Kubernetes with two nodes on this machine until Ctrl-C; prints its KUBECONFIG
+	$(RIG) up
 
 mutants: $(STAMP) ## break each line that a promise rests on, and see its test go red
 	$(BIN)/python -m tests.mutants
