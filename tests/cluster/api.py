@@ -45,7 +45,7 @@ class Api:
         load_kube_config(str(kubeconfig), client_configuration=configuration, persist_config=False)
         self.url = configuration.host
         self.ca = configuration.ssl_ca_cert
-        self._bearer = configuration.get_api_key_with_prefix("authorization") or ""
+        self._bearer = configuration.get_api_key_with_prefix("BearerToken", alias="authorization") or ""
         tls = {"ca_certs": configuration.ssl_ca_cert, "cert_reqs": "CERT_REQUIRED"} if self.ca else {}
         self._anybody = urllib3.PoolManager(maxsize=8, block=False, retries=False, **tls)
         self._admin = urllib3.PoolManager(
