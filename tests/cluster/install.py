@@ -1,0 +1,92 @@
+"""An installation beside others: what `akeso render` makes for plain Kubernetes, under another home and other names.
+
+What it applies are the product's own manifests. Only the names are changed: the namespace, and a suffix for everything
+that belongs to the whole cluster. It must not change what they say. It runs no function and needs no Redis.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, NamedTuple
+
+from shared.action import render
+from shared.action.catalogue import Catalogue
+from tests.cluster.api import Api, Object
+
+ARGUMENTS = {"image": "akeso.test/akeso:1", "alertmanager": "http://alertmanager.monitoring:9093", "redis_secret": "r"}
+
+# Where an object of a kind lives; the kinds that Knative adds are not here.
+_PLACES = {
+    "Namespace": "/api/v1/namespaces",
+    "ServiceAccount": "/api/v1/namespaces/{home}/serviceaccounts",
+    "ConfigMap": "/api/v1/namespaces/{home}/configmaps",
+    "Service": "/api/v1/namespaces/{home}/services",
+    "Deployment": "/apis/apps/v1/namespaces/{home}/deployments",
+    "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{home}/networkpolicies",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{home}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{home}/rolebindings",
+    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "ValidatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
+}  # fmt: skip
+
+
+class Installation(NamedTuple):
+    """What was applied, and under which names."""
+
+    home: str  # the namespace in the place of `akeso-system`
+    objects: list[Object]
+
+    def named(self, name: str) -> str:
+        """What an object of the whole cluster is called here: `akeso-facts` has another name than in the manifest."""
+        return f"{name}-{self.home}"
+
+
+@contextmanager
+def installed(api: Api, home: str, catalogue: Catalogue | None = None) -> Iterator[Installation]:
+    """Apply the base installation in the namespace `home`, which it makes, and take all of it away at the end."""
+    there = Installation(home, renamed(core("base", catalogue), home))
+    with ExitStack() as made:
+        for one in there.objects:
+            api.apply(path(one, home), one)
+            if _of_the_cluster(one):
+                made.callback(api, "DELETE", path(one, home), {"propagationPolicy": "Background"})
+        yield there
+
+
+def core(overlay: str, catalogue: Catalogue | None = None) -> list[Object]:
+    """Everything of an overlay that a Kubernetes without Knative knows, in the order in which it is to be applied."""
+    objects = render.render(overlay, catalogue=catalogue or Catalogue.home(), **ARGUMENTS)
+    return [one for one in objects if "knative.dev/" not in one["apiVersion"]]
+
+
+def renamed(objects: list[Object], home: str) -> list[Object]:
+    """The same objects for another home, beside every other installation in the cluster."""
+    return [_renamed(_moved(one, home), f"-{home}") for one in objects]
+
+
+def _moved(value: Any, home: str) -> Any:
+    if isinstance(value, dict):
+        return {key: _moved(item, home) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_moved(item, home) for item in value]
+    return value.replace(render.NAMESPACE, home) if isinstance(value, str) else value
+
+
+def _renamed(one: Object, suffix: str) -> Object:
+    if _of_the_cluster(one) and one["kind"] != "Namespace":
+        one["metadata"]["name"] += suffix
+    if one.get("roleRef", {}).get("kind") == "ClusterRole":
+        one["roleRef"]["name"] += suffix
+    if one["kind"] == "ValidatingAdmissionPolicyBinding":
+        one["spec"]["policyName"] += suffix
+    return one
+
+
+def _of_the_cluster(one: Object) -> bool:
+    return "{home}" not in _PLACES[one["kind"]]
+
+
+def path(one: Object, home: str) -> str:
+    """Where that object is in the API."""
+    return f"{_PLACES[one['kind']].format(home=home)}/{one['metadata']['name']}"
