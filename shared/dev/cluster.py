@@ -111,6 +111,14 @@ class Cluster:
         """Change an object by a merge patch, as somebody else would."""
         return copy.deepcopy(self.store.patch((kind, namespace, name), merge, manager=manager))
 
+    def delete(self, kind: str, namespace: str, name: str) -> None:
+        """Remove an object at once, as somebody else would; with a namespace goes what is in it."""
+        self.store.delete((kind, namespace, name))
+
+    def set_status(self, kind: str, namespace: str, name: str, status: Object) -> Object:
+        """Replace an object's status as its controller would. A controller that is not paused may do so again."""
+        return copy.deepcopy(self.store.status((kind, namespace, name), status))
+
     def namespace(self, name: str, labels: dict[str, str] | None = None) -> Object:
         return self.put("Namespace", "", {"metadata": {"name": name, "labels": labels or {}}})
 

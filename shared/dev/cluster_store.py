@@ -90,11 +90,12 @@ class Store:
                 _validate(new)
             return self._save(key, old, new, manager, dry_run=dry_run)
 
-    def status(self, key: Key, status: Object) -> None:
+    def status(self, key: Key, status: Object) -> Object:
         """Replace an object's status as its controller does; the spec's generation does not move."""
         with self.lock:
             old = self.get(*key)
-            self._save(key, old, {**old, "metadata": dict(old["metadata"]), "status": status}, "", dry_run=False)
+            new = {**old, "metadata": dict(old["metadata"]), "status": status}
+            return self._save(key, old, new, "", dry_run=False)
 
     def delete(self, key: Key) -> Object:
         """Remove it now; with a namespace goes what is in it."""

@@ -261,3 +261,24 @@ class TestItsThread:
     def test_a_taken_port_is_an_error_at_once(self, cluster):
         with pytest.raises(OSError, match="address already in use"):
             type(cluster)(port=int(cluster._url.rpartition(":")[2])).start()
+
+
+class TestSomebodyElse:
+    def test_removes_an_object_at_once_and_all_that_is_in_a_namespace(self, cluster):
+        cluster.configmap("shop", "a", {})
+        cluster.configmap("shop", "b", {})
+
+        cluster.delete("ConfigMap", "shop", "a")
+        assert cluster.get("ConfigMap", "shop", "a") is None
+        cluster.delete("Namespace", "", "shop")
+        assert cluster.all("ConfigMap") == []
+
+    def test_sets_a_status_without_moving_the_generation(self, cluster):
+        before = cluster.deployment("shop", "web", 1)["metadata"]
+
+        after = cluster.set_status("Deployment", "shop", "web", {"readyReplicas": 1})
+
+        assert after == cluster.get("Deployment", "shop", "web")
+        assert after["status"] == {"readyReplicas": 1}
+        assert after["metadata"]["generation"] == before["generation"]
+        assert int(after["metadata"]["resourceVersion"]) > int(before["resourceVersion"])
