@@ -91,6 +91,11 @@ class Cluster:
         """Answer the next matching requests with `status`, None for never; `applied`: after doing what was asked."""
         self._faults += [(kind, verb, status, applied)] * times
 
+    @property
+    def unmet_faults(self) -> int:
+        """Number of faults that no request has met yet."""
+        return len(self._faults)
+
     def writes(self) -> list[Request]:
         """Successful requests that changed something; the controllers' own changes are not requests."""
         return [r for r in self.requests if r.status in {200, 201} and r.verb not in {"get", "list"} and not r.dry_run]

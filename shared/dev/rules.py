@@ -55,12 +55,13 @@ class Finding(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """`for_s` is how many seconds of clock time a finding must last before it fires."""
+    """In seconds of clock time: `for_s` a finding must last before it fires, `keep_s` it fires on without one."""
 
     name: str
     find: Callable[[Reader], Iterable[Finding]]
     summary: str
     for_s: float = 0.0
+    keep_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,7 @@ class Evaluator:
         self._ignore = ignore  # (namespace, name) of Deployments and pods
         self._pending: dict[str, dict[str, int]] = {rule.name: {} for rule in self._rules}  # since when, ms
         self._firing: dict[str, dict[str, Alert]] = {rule.name: {} for rule in self._rules}
+        self._seen: dict[str, int] = {}  # fingerprint of what fires to when it was last found, ms
         self.failures = 0  # rules that could not be evaluated, each time counted
 
     @property
@@ -123,7 +125,11 @@ class Evaluator:
             firing, since = self._firing[rule.name], self._pending[rule.name]
             for gone in since.keys() - found.keys():
                 del since[gone]
-            over = [firing.pop(gone) for gone in firing.keys() - found.keys()]
+            self._seen |= dict.fromkeys(found, now)
+            ended_now = [key for key in firing.keys() - found.keys() if now - self._seen[key] >= rule.keep_s * 1000]
+            over = [firing.pop(key) for key in ended_now]
+            for key in ended_now:
+                del self._seen[key]
             ended += [replace(alert, ends_at=now, ends_real=real_ms()) for alert in over]
             for key, (labels, text) in found.items():
                 notes = {"summary": rule.summary, "description": text}

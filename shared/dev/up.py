@@ -1,6 +1,7 @@
 """`akeso dev`: shows two incidents as they happen, then serves until it is told to end.
 
-For trying and testing on one machine, never production. A real cluster is used only when `--kubeconfig` names one.
+For trying and testing on one machine, never production. A real cluster is used only when `--kubeconfig` names one, and
+workloads are started there only with `--sample`.
 """
 
 import fcntl
@@ -17,16 +18,24 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from shared import clock
+from shared.action.render import NAMESPACE
 from shared.dev import sample
 from shared.dev.alertmanager import AlertSource, RealAlertManager, find_binary
 from shared.dev.broker_event import Event
+from shared.dev.rules import RULES
+from shared.dev.sample_real import RULES as REAL_RULES
+from shared.dev.sample_real import RealSample
 from shared.dev.story import line_of
 from shared.dev.tickets import Ticket
 from shared.dev.world import CLUSTER, TENANT, World
 from shared.errors import AkesoError, MalformedError, UnavailableError
+from shared.kube.client import connect
+from shared.settings import Kube as KubeSettings
+from shared.settings import Settings
 
 SHOWN_SPEED = 10.0  # the demonstration's minutes are short; afterwards time runs as everywhere
 PATIENCE_S = 50.0
+REAL_PATIENCE_S = 420.0  # real containers, two restarts of one that no restart heals
 _ANSI = {"bold": "\x1b[1m", "dim": "\x1b[2m", "off": "\x1b[0m"}
 
 
@@ -36,6 +45,7 @@ class Options:
     quiet: bool = False
     ready_file: Path | None = None
     kubeconfig: Path | None = None
+    sample: bool = False  # on a real cluster; the emulated one has it anyhow
     redis: str = ""
     speed: float = 1.0
     sync: bool = False
@@ -92,17 +102,18 @@ def serve(options: Options, *, prepare: Callable[[World, AlertSource | None], No
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     screen = _Screen(quiet=options.quiet)
-    shown = not options.quiet and options.kubeconfig is None
+    shown = not options.quiet and (options.kubeconfig is None or options.sample)
     speed = SHOWN_SPEED if (shown or options.once) and options.speed == 1.0 else options.speed
     try:
         with ExitStack() as stack:
             folder = stack.enter_context(_own_folder(options.folder))
+            real = _real(options, stack)
             world = World(
                 folder, speed=speed, sync=options.sync, kubeconfig=options.kubeconfig, redis=options.redis,
-                observer=screen.event, on_ticket=screen.ticket,
+                observer=screen.event, on_ticket=screen.ticket, home=real.home if real else NAMESPACE,
             )  # fmt: skip
             screen.say(f"time runs {speed:g} times as fast while two incidents are shown" if shown else "", "dim")
-            source = _start(world, stack)
+            source = _start(world, stack, real)
             for place in {folder / "ready.json", options.ready_file or folder / "ready.json"}:
                 ready = _write_ready(world, place)
                 stack.callback(ready.unlink, missing_ok=True)
@@ -111,10 +122,11 @@ def serve(options: Options, *, prepare: Callable[[World, AlertSource | None], No
             if source:
                 source.start()
                 stack.callback(source.stop)
+            both = (real.healed, real.told) if real else (_scope(sample.HEALED), _scope(sample.PROTECTED))
             if options.once:
-                return _until_both_ended(world, screen, ended)
+                return _until_both_ended(world, screen, ended, both, REAL_PATIENCE_S if real else PATIENCE_S)
             if shown:
-                _until_both_ended(world, screen, ended)
+                _until_both_ended(world, screen, ended, both, REAL_PATIENCE_S if real else PATIENCE_S)
                 world.pace(1.0)
             if shown and not ended.is_set():
                 _what_next(world, screen)
@@ -125,18 +137,38 @@ def serve(options: Options, *, prepare: Callable[[World, AlertSource | None], No
     return 0
 
 
-def _start(world: World, stack: ExitStack) -> AlertSource | None:
-    """Start the world and make the source of alerts; without an emulated cluster there is nothing to watch."""
+def _real(options: Options, stack: ExitStack) -> RealSample | None:
+    """The sample on the real cluster that is named, if it is wanted there.
+
+    Without it the installation's own ConfigMaps must be there: nothing of ours is written to a cluster unasked. Raises
+    MalformedError (reason `not-installed`) and KubeError.
+    """
+    if options.kubeconfig is None:
+        return None
+    kube = connect(Settings(kube=KubeSettings(kubeconfig=str(options.kubeconfig))), "akeso/dev")
+    stack.callback(kube.close)
+    if options.sample:
+        return stack.enter_context(RealSample(kube))
+    missing = [name for name in ("akeso-stop", "akeso-policy") if kube.get("ConfigMap", NAMESPACE, name) is None]
+    if missing:
+        what = f"the cluster has no ConfigMap {' and '.join(missing)} in {NAMESPACE}: install it first (akeso render)"
+        raise MalformedError(f"{what}, or say --sample to be shown two incidents", reason="not-installed")
+    return None
+
+
+def _start(world: World, stack: ExitStack, real: RealSample | None) -> AlertSource | None:
+    """Start the world and make the source of alerts; on a real cluster that is not the sample's others watch."""
     stack.callback(world.stop)  # also of a world that has come up in part
-    if world.kubeconfig != world.folder / "kubeconfig":
+    if real is None and world.kubeconfig != world.folder / "kubeconfig":
         world.start()
         return None
-    real = find_binary()
-    manager = RealAlertManager(real, world.folder / "alertmanager", world.webhook_url,
-                               token_file=world.folder / "secrets" / "webhook-token") if real else None  # fmt: skip
+    binary = find_binary()
+    manager = RealAlertManager(binary, world.folder / "alertmanager", world.webhook_url,
+                               token_file=world.folder / "secrets" / "webhook-token") if binary else None  # fmt: skip
     source = AlertSource(
-        lambda: world.cluster, webhook_url=world.webhook_url, token_file=world.folder / "secrets" / "webhook-token",
-        via=manager, ignore=frozenset(sample.ON_DEMAND),
+        lambda: real or world.cluster, webhook_url=world.webhook_url,
+        token_file=world.folder / "secrets" / "webhook-token", via=manager, ignore=frozenset(sample.ON_DEMAND),
+        rules=REAL_RULES if real else RULES,
     )  # fmt: skip
     if manager:
         world.env["AKESO_ALERTMANAGER__URL"] = manager.start()
@@ -144,7 +176,9 @@ def _start(world: World, stack: ExitStack) -> AlertSource | None:
     else:
         world.env["AKESO_ALERTMANAGER__URL"] = source.listen()
     world.start()
-    if world.cluster:
+    if real:
+        real.seed()
+    elif world.cluster:
         sample.seed(world.cluster)
     return source
 
@@ -190,21 +224,28 @@ def _write_ready(world: World, file: Path) -> Path:
     return file
 
 
-def _until_both_ended(world: World, screen: _Screen, ended: threading.Event) -> int:
-    deadline = time.monotonic() + PATIENCE_S
-    healed, protected = ("/".join(("Deployment", *name)) for name in (sample.HEALED, sample.PROTECTED))
+def _scope(name: tuple[str, str]) -> str:
+    return "/".join(("Deployment", *name))
+
+
+def _until_both_ended(
+    world: World, screen: _Screen, ended: threading.Event, both: tuple[str, str], patience_s: float
+) -> int:
+    """Wait until the first scope is healed and a person has been told of the second."""
+    deadline = time.monotonic() + patience_s
+    healed, told = both
     verdict = ""
     while time.monotonic() < deadline and not ended.wait(0.3):
         if (
-            protected in screen.incidents
-            and screen.incidents[protected] in screen.tickets
+            told in screen.incidents
+            and screen.incidents[told] in screen.tickets
             and (verdict := _verdict(world, screen.incidents.get(healed, "")))
         ):
             break
     screen.say(f"verdict on {healed}, from the audit: {verdict or 'none yet'}", "bold")
-    told = screen.tickets.get(screen.incidents.get(protected, ""), "")
-    screen.say(f"{protected}: {'ticket ' + told if told else 'no ticket'} in {world.desk.folder}", "bold")
-    return 0 if verdict == "verified" and told else 1
+    ticket = screen.tickets.get(screen.incidents.get(told, ""), "")
+    screen.say(f"{told}: {'ticket ' + ticket if ticket else 'no ticket'} in {world.desk.folder}", "bold")
+    return 0 if verdict == "verified" and ticket else 1
 
 
 def _verdict(world: World, incident: str) -> str:

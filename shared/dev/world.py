@@ -19,6 +19,7 @@ import httpx
 from shared import clock
 from shared.action import render
 from shared.action.catalogue import Catalogue
+from shared.action.render import Object
 from shared.dev import redis as embedded_redis
 from shared.dev.broker import Broker
 from shared.dev.broker_event import Event
@@ -32,6 +33,7 @@ from shared.guard import keys
 TENANT, CLUSTER = "default", "dev"
 TICK_S = 60.0
 _ROOT = Path(__file__).parents[2]
+_NO_LOGIN = Path("/nobody-logs-in-from-here")
 _OURS = ("AKESO_ACTION", "THREADS")  # of a manifest's environment; addresses are this machine's
 
 
@@ -39,7 +41,9 @@ class World:
     """One installation in `folder`. All parts listen on free ports of loopback and end with this process.
 
     `kubeconfig` puts a real cluster in the place of the emulated one, `redis` a running server in the place of the
-    embedded one. `speed` is how fast clock time runs. `sync` makes the broker answer like the in-memory channel.
+    embedded one. `home` is the namespace of the stop and policy ConfigMaps; with `accounts` each function that it names
+    logs in by that kubeconfig, and the others have none. `speed` is how fast clock time runs. `sync` makes the broker
+    answer like the in-memory channel.
     """
 
     def __init__(
@@ -49,6 +53,8 @@ class World:
         speed: float = 1.0,
         sync: bool = False,
         kubeconfig: Path | None = None,
+        home: str = render.NAMESPACE,
+        accounts: Callable[[list[Object]], dict[str, Path]] | None = None,
         redis: str = "",
         redis_binary: str | None = None,
         actions: Path | None = None,
@@ -77,7 +83,7 @@ class World:
         self._redis_binary = redis_binary
         self.redis: embedded_redis.RedisServer | None = None
         self.cluster: Cluster | None = None
-        self._kubeconfig = kubeconfig
+        self._kubeconfig, self.home = kubeconfig, home
         self.desk = TicketDesk(folder.parent / "tickets" if folder.name == "dev" else folder / "tickets",
                                token=self.secret("ticket-token"), on_change=on_ticket)  # fmt: skip
         self.catalogue = Catalogue(actions) if actions else Catalogue.home()
@@ -87,13 +93,14 @@ class World:
                 catalogue=self.catalogue, tenant=TENANT, cluster=CLUSTER,
             )
         )  # fmt: skip
-        self.services = [_at_home(service) for service in from_manifests(routes.services)]
+        logins = accounts(list(routes.services)) if accounts else None
+        self.services = [_at_home(service, logins) for service in from_manifests(routes.services)]
         self.env = {
             "PATH": os.environ.get("PATH", ""), "LANG": "C.UTF-8", "PYTHONPATH": str(_ROOT),
             "AKESO_DEV": "1", "AKESO_SECRETS_DIR": str(folder / "secrets"), "AKESO_CLOCK_FILE": str(self.clock_file),
             "AKESO_FAILPOINT": str(folder / "failpoints"), "AKESO_TICKETS__CHANNEL": "webhook",
             "AKESO_ALERTMANAGER__TENANT": TENANT, "AKESO_ALERTMANAGER__CLUSTER": CLUSTER,
-            "AKESO_AUDIT_FILE": str(folder / "audit.jsonl"), "HOME": str(folder),
+            "AKESO_AUDIT_FILE": str(folder / "audit.jsonl"), "HOME": str(folder), "AKESO_KUBE__NAMESPACE": home,
         }  # fmt: skip
         if actions:
             self.env["AKESO_ACTIONS_DIR"] = str(actions)
@@ -143,9 +150,9 @@ class World:
                 self.cluster.start()
                 stack.callback(self.cluster.stop)
                 self.cluster.kubeconfig(self.folder / "kubeconfig")
-                self.cluster.namespace("akeso-system")
-                self.cluster.configmap("akeso-system", "akeso-stop", {})
-                self.cluster.configmap("akeso-system", "akeso-policy", {})
+                self.cluster.namespace(self.home)
+                for name in ("akeso-stop", "akeso-policy"):
+                    self.cluster.configmap(self.home, name, {})
             self.desk.start()
             stack.callback(self.desk.stop)
             self.env |= {
@@ -228,5 +235,8 @@ class World:
         return httpx.post(self.webhook_url, json=body, headers=headers, timeout=60, trust_env=False)
 
 
-def _at_home(service: Service) -> Service:
-    return service.model_copy(update={"env": {name: value for name, value in service.env.items() if name in _OURS}})
+def _at_home(service: Service, logins: dict[str, Path] | None) -> Service:
+    env = {name: value for name, value in service.env.items() if name in _OURS}
+    if logins is not None:
+        env["AKESO_KUBE__KUBECONFIG"] = str(logins.get(service.name, _NO_LOGIN))
+    return service.model_copy(update={"env": env})

@@ -24,13 +24,15 @@ from shared.settings import Settings
 Object = dict[str, Any]
 Patch = list[Object] | Object
 Query = list[tuple[str, str]]
-Verb = Literal["get", "list", "patch", "create", "evict"]
+Verb = Literal["get", "list", "patch", "create", "delete", "evict"]
 
 _MESSAGE = 256  # characters of the API's own words that may reach a log
 _READ_TRIES = 2
 _READ_PAUSE_S = 0.1
 _PASSING: Final = frozenset({429, 500, 502, 503, 504})  # statuses that a second read may not see
-_METHOD: Final = {"get": "GET", "list": "GET", "patch": "PATCH", "create": "POST", "evict": "POST"}
+_METHOD: Final = {
+    "get": "GET", "list": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE", "evict": "POST",
+}  # fmt: skip
 _FORM: Final = {"json": "application/json-patch+json", "merge": "application/merge-patch+json"}
 
 
@@ -77,6 +79,11 @@ class Kube:
         """Answer the object as created. Conflict when it exists."""
         path = _checked(collection, kind, namespace)
         return self._send("create", path, _options(field_manager, dry_run=dry_run), body)
+
+    def delete(self, kind: str, namespace: str, name: str, *, uid: str) -> None:
+        """Delete exactly that object. Conflict when another one has its name by now, NotFound when none has."""
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
+        self._send("delete", _checked(address, kind, namespace, name), [], body)
 
     def evict(self, namespace: str, name: str, *, uid: str, resource_version: str, dry_run: bool = False) -> None:
         """Evict exactly that pod in exactly that version. Throttled when a PodDisruptionBudget forbids it now."""

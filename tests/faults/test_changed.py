@@ -18,7 +18,7 @@ def scaled_by_a_person(play, namespace):
 
 
 def made_anew(play, namespace):
-    play.cluster.store.delete(("Deployment", namespace, "web"))
+    play.cluster.delete("Deployment", namespace, "web")
     play.deployment(namespace)
 
 
@@ -36,7 +36,7 @@ def opted_out(play, namespace):
 
 
 def deleted(play, namespace):
-    play.cluster.store.delete(("Deployment", namespace, "web"))
+    play.cluster.delete("Deployment", namespace, "web")
 
 
 class TestATargetThatIsNotWhatWasPlannedFor:
@@ -103,7 +103,7 @@ class TestSomebodyFasterThanTheWrite:
         namespace, alert = play.ill()
 
         def anew():
-            play.cluster.store.delete(("Deployment", namespace, "web"))
+            play.cluster.delete("Deployment", namespace, "web")
             play.cluster.deployment(namespace, "web", 1, annotations={"akeso.dev/minimum-replicas": "3"})
 
         play.just_before_its_write(anew)

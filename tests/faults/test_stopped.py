@@ -117,7 +117,7 @@ class TestWhileStopped:
         play.fire(alert)
         play.until_at("after-begin")
         found = play.cluster.get("ConfigMap", "akeso-system", "akeso-stop")
-        play.cluster.store.delete(("ConfigMap", "akeso-system", "akeso-stop"))
+        play.cluster.delete("ConfigMap", "akeso-system", "akeso-stop")
 
         play.settle()
         play.cluster.configmap("akeso-system", "akeso-stop", found["data"])

@@ -13,8 +13,8 @@ def trap(tmp_path_factory):
 
 
 @pytest.fixture(scope="package")  # it lives in a time of its own, which tests of other packages must not see
-def shared_world(tmp_path_factory, trap):
-    with a_world(tmp_path_factory.mktemp("world")) as world:
+def shared_world(tmp_path_factory, trap, kubeconfig):
+    with a_world(tmp_path_factory.mktemp("world") / "world", kubeconfig=kubeconfig) as world:
         yield world
 
 
@@ -28,7 +28,7 @@ def scene(shared_world):
 
 
 @pytest.fixture
-def own_world(tmp_path):
+def own_world(tmp_path, kubeconfig):
     """A world for a story that breaks it."""
-    with a_world(tmp_path / "world") as world:
+    with a_world(tmp_path / "world", kubeconfig=kubeconfig) as world:
         yield world

@@ -8,7 +8,8 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,9 +18,13 @@ import redis
 import yaml
 
 from shared import clock
+from shared.action.catalogue import Catalogue
 from shared.dev.world import CLUSTER, TENANT, World
+from tests.cluster.api import Api
+from tests.cluster.real import RealCluster
 
 PATIENCE_S = 40.0
+SLOWER = 4  # a real container takes its time to start
 ZERO = "0001-01-01T00:00:00Z"
 _numbers = itertools.count(1)
 
@@ -55,6 +60,7 @@ class Scene:
         self.world = world
         assert world.cluster is not None
         self.cluster = world.cluster
+        self.patience_s = PATIENCE_S * (SLOWER if isinstance(world.cluster, RealCluster) else 1)
         self.number = next(_numbers)
         self.redis = redis.Redis.from_url(world.redis_url, decode_responses=True)
         self._open: dict[str, Sent] = {}  # by fingerprint
@@ -147,7 +153,7 @@ class Scene:
 
     def settle(self) -> None:
         """Wait until the broker has nothing in flight."""
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self.patience_s
         quiet = 0
         while time.monotonic() < deadline:
             quiet = quiet + 1 if self.world.broker.idle() else 0
@@ -157,7 +163,7 @@ class Scene:
         raise AssertionError("the broker does not come to rest")
 
     def until(self, what: Callable[[], Any], why: str = "") -> Any:
-        deadline = time.monotonic() + PATIENCE_S
+        deadline = time.monotonic() + self.patience_s
         while time.monotonic() < deadline:
             if found := what():
                 return found
@@ -217,12 +223,16 @@ class Scene:
 
     # The people ----------------------------------------------------------------------------------------------------
 
+    @property
+    def home(self) -> str:
+        return self.world.home
+
     def policy(self, **values: Any) -> None:
         """Put the policy's ConfigMap so, as an operator would, and let the sweeper see it."""
         text = yaml.safe_dump(values) if values else ""
-        now = self.cluster.get("ConfigMap", "akeso-system", "akeso-policy")
-        if now is not None and now["data"].get("policy.yaml", "") != text:
-            self.cluster.edit("ConfigMap", "akeso-system", "akeso-policy", {"data": {"policy.yaml": text}})
+        now = self.cluster.get("ConfigMap", self.home, "akeso-policy")
+        if now is not None and (now.get("data") or {}).get("policy.yaml", "") != text:
+            self.cluster.edit("ConfigMap", self.home, "akeso-policy", {"data": {"policy.yaml": text}})
             self.tick()
 
     def asked(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -272,11 +282,21 @@ class Scene:
 
 
 @contextmanager
-def a_world(folder: Path, **options: Any) -> Iterator[World]:
-    """A world without a clock of its own: the test says when a minute has passed."""
-    world = World(folder, pinging=False, idle_s=600, **options)
-    try:
+def a_world(folder: Path, *, kubeconfig: Path | None = None, **options: Any) -> Iterator[World]:
+    """A world without a clock of its own: the test says when a minute has passed.
+
+    With `kubeconfig` it is one on that real cluster, where each function logs in by its own account.
+    """
+    with ExitStack() as stack:
+        if kubeconfig:
+            actions = options.get("actions")
+            catalogue = Catalogue(actions) if actions else Catalogue.home()
+            cluster = stack.enter_context(RealCluster(Api(kubeconfig), catalogue))
+            accounts = partial(cluster.kubeconfigs, folder.with_name(f"{folder.name}-accounts"))
+            options |= {"kubeconfig": kubeconfig, "home": cluster.home, "accounts": accounts}
+        world = World(folder, pinging=False, idle_s=600, **options)
+        stack.callback(world.stop)
+        if kubeconfig:
+            world.cluster = cluster
         world.start()
         yield world
-    finally:
-        world.stop()

@@ -18,12 +18,12 @@ COPIED = ("functions", "shared", "knative", "tests", "examples", "docs", "pyproj
 
 
 @pytest.fixture
-def world(tmp_path):
+def world(tmp_path, kubeconfig):
     """A world whose catalogue has one action more."""
     actions = tmp_path / "actions"
     shutil.copytree(ROOT / "functions" / "actions", actions, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(FILE, actions)
-    with a_world(tmp_path / "world", actions=actions) as world:
+    with a_world(tmp_path / "world", kubeconfig=kubeconfig, actions=actions) as world:
         yield world
 
 

@@ -37,7 +37,7 @@ class TestAHealableDeployment:
 
 class TestAProtectedNamespace:
     def test_gets_a_ticket_and_no_write(self, scene):
-        namespace = scene.namespace(name="kube-node-lease", autonomy="auto")
+        namespace = scene.namespace(name="cilium-secrets", autonomy="auto")
         scene.deployment(namespace)
 
         scene.fire(scene.alert(namespace))

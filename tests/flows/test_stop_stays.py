@@ -5,10 +5,10 @@ class TestAStopConfigMapThatIsPutBackEmpty:
     def test_lifts_no_stop(self, own_world):
         said = own_world.api("POST", "v1/stop", {"mode": "stop", "reason": "a test", "by": "ann"})
         assert said.is_success
-        own_world.cluster.store.delete(("ConfigMap", "akeso-system", "akeso-stop"))
-        own_world.cluster.configmap("akeso-system", "akeso-stop", {})
+        own_world.cluster.delete("ConfigMap", own_world.home, "akeso-stop")
+        own_world.cluster.configmap(own_world.home, "akeso-stop", {})
 
         assert own_world.tick() == 204
 
         assert own_world.api("GET", "v1/status").json()["mode"] == "stop"
-        assert own_world.cluster.get("ConfigMap", "akeso-system", "akeso-stop")["data"]["mode"] == "stop"
+        assert own_world.cluster.get("ConfigMap", own_world.home, "akeso-stop")["data"]["mode"] == "stop"

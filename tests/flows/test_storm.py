@@ -12,8 +12,8 @@ MEMORY_MB = 200  # of one process; each of them holds the whole group at most a 
 
 
 @pytest.fixture
-def stormy(tmp_path):
-    with a_world(tmp_path / "world", sync=True) as world:
+def stormy(tmp_path, kubeconfig):
+    with a_world(tmp_path / "world", kubeconfig=kubeconfig, sync=True) as world:
         yield Scene(world)
 
 

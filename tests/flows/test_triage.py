@@ -60,7 +60,7 @@ class TestAPodsAlert:
         scene.fire(one)
         incident = scene.until_word("succeeded", namespace)
         if one.labels["pod"] in map(_name, _pods(scene, namespace)):  # the other one was evicted
-            scene.cluster.store.delete(("Pod", namespace, one.labels["pod"]))
+            scene.cluster.delete("Pod", namespace, one.labels["pod"])
 
         scene.resolve(one)
 
@@ -187,7 +187,7 @@ class TestAScopeThatVanishes:
         incident = scene.until_word("denied", namespace)
         scene.until_told(incident)
 
-        scene.cluster.store.delete(("Deployment", namespace, "web"))
+        scene.cluster.delete("Deployment", namespace, "web")
         scene.pass_(3600, step=900)
 
         assert f"Deployment/{namespace}/web is gone" in scene.reasons(incident)

@@ -35,7 +35,7 @@ class TestAVerdict:
         # after the write the pods fail: fewer are ready than before it
         scene.cluster.pause()
         try:
-            scene.cluster.store.status(("Deployment", namespace, "web"), _status(scene, namespace, ready=1))
+            scene.cluster.set_status("Deployment", namespace, "web", _status(scene, namespace, ready=1))
             scene.pass_(61)
             scene.until_word("harmful", namespace)
             scene.until(lambda: scene.replicas(namespace) == 2)
@@ -69,7 +69,7 @@ class TestAVerdict:
         scene.pass_(61)
         scene.until_word("unknown", namespace)
 
-        assert scene.cluster._faults == []
+        assert scene.cluster.unmet_faults == 0
         assert not {"verified", "ineffective", "harmful"} & set(scene.words(incident))
         assert "could not be read" in scene.lines(incident, "unknown")[0]["text"]
         assert scene.until_told(incident)
@@ -77,4 +77,7 @@ class TestAVerdict:
 
 
 def _status(scene, namespace, *, ready):
-    return scene.cluster.get("Deployment", namespace, "web")["status"] | {"readyReplicas": ready}
+    return scene.cluster.get("Deployment", namespace, "web")["status"] | {
+        "readyReplicas": ready,
+        "availableReplicas": ready,
+    }
