@@ -28,7 +28,7 @@ if [ "$config" = bad ]; then echo 'bad configuration'; exit 1; fi
 touch /work/lock /work/up
 if [ "$config" = fragile ]; then sleep 5; rm /work/up; echo 'died and left its lock'; exit 1; fi
 trap 'exit 0' TERM
-while :; do sleep 0.2; done"""
+sleep 1000000 & wait"""
 _LATER: Final = {
     "stale-lock": "good",
     "bad-config": "bad",

@@ -6,6 +6,8 @@ It hands on bytes as they are, the caller's credentials included, and must never
 import json
 import re
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
@@ -30,15 +32,33 @@ class Request(NamedTuple):
     field_manager: str
 
 
+class Fault(NamedTuple):
+    """What happens to one request. `kind` and `verb` empty: any."""
+
+    kind: str
+    verb: str
+    status: int | None = 500  # None: it is left hanging
+    applied: bool = False
+
+
+class Hook(NamedTuple):
+    """What somebody else does around one request that is no dry run; `after`: and its answer is lost."""
+
+    kind: str
+    verb: str
+    what: Callable[[], object]
+    after: bool
+
+
 class Gate:
     """Serves on loopback while it is entered; `url` is where the API is then."""
 
     def __init__(self, api: Api) -> None:
         self.requests: list[Request] = []
-        self._faults: list[tuple[str, str, int | None, bool]] = []  # kind, verb, status, applied
+        self._faults: list[Fault] = []
+        self._hooks: list[Hook] = []
         self._lock, self._ended = threading.Lock(), threading.Event()
-        tls = {"ca_certs": api.ca} if api.ca else {}
-        self._upstream = urllib3.PoolManager(maxsize=32, retries=False, **tls)
+        self._upstream = urllib3.PoolManager(maxsize=32, retries=False, **({"ca_certs": api.ca} if api.ca else {}))
         gate = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -70,7 +90,17 @@ class Gate:
     ) -> None:
         """Answer the next matching requests with `status`, None for never; `applied`: after they were handed on."""
         with self._lock:
-            self._faults += [(kind, verb, status, applied)] * times
+            self._faults += [Fault(kind, verb, status, applied)] * times
+
+    def before(self, kind: str, verb: str, what: Callable[[], object], *, times: int = 1) -> None:
+        """Do `what` when the next such requests have come, and only then hand them on."""
+        with self._lock:
+            self._hooks += [Hook(kind, verb, what, after=False)] * times
+
+    def after(self, kind: str, verb: str, what: Callable[[], object]) -> None:
+        """Hand the next such request on, do `what`, and lose the answer."""
+        with self._lock:
+            self._hooks.append(Hook(kind, verb, what, after=True))
 
     @property
     def unmet_faults(self) -> int:
@@ -81,28 +111,29 @@ class Gate:
         parts = urlsplit(handler.path)
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         kind, verb = _meant(handler.command, parts.path)
-        with self._lock:
-            fault = next((f for f in self._faults if f[0] in {"", kind} and f[1] in {"", verb}), None)
-            if fault is not None:
-                self._faults.remove(fault)
+        dry_run = query.get("dryRun") == "All"
+        fault, hook = self._taken(kind, verb, dry_run=dry_run)
+        if hook is not None and not hook.after:
+            hook.what()
         status, data, form = 0, b"", "application/json"
-        if fault is None or fault[3]:
+        if fault is None or fault.applied:
             headers = {k: v for k, v in handler.headers.items() if k.lower() in _PASSED_ON}
-            answer = self._upstream.request(
-                handler.command, upstream + handler.path, body=body, headers=headers, timeout=60
-            )
-            status, data, form = answer.status, answer.data, answer.headers.get("content-type", form)
+            with suppress(urllib3.exceptions.HTTPError):  # nobody there: nothing is answered
+                answer = self._upstream.request(
+                    handler.command, upstream + handler.path, body=body, headers=headers, timeout=60
+                )
+                status, data, form = answer.status, answer.data, answer.headers.get("content-type", form)
         if fault is not None:
-            status, data = (
-                fault[2] or 0,
-                json.dumps({"kind": "Status", "code": fault[2], "message": "a fault"}).encode(),
-            )
-        self.requests.append(
-            Request(verb, parts.path, status, query.get("dryRun") == "All", handler.headers.get("user-agent", ""),
-                    query.get("fieldManager", ""))
-        )  # fmt: skip
+            status = fault.status or 0
+            data = json.dumps({"kind": "Status", "code": status, "message": "a fault was asked for"}).encode()
+        agent, manager = handler.headers.get("user-agent", ""), query.get("fieldManager", "")
+        self.requests.append(Request(verb, parts.path, status, dry_run, agent, manager))
+        if hook is not None and hook.after:
+            hook.what()
+            status = 0
         if not status:
-            self._ended.wait(60)
+            if fault is not None:
+                self._ended.wait(60)
             handler.close_connection = True
             return
         handler.send_response(status)
@@ -110,6 +141,17 @@ class Gate:
         handler.send_header("content-length", str(len(data)))
         handler.end_headers()
         handler.wfile.write(data)
+
+    def _taken(self, kind: str, verb: str, *, dry_run: bool) -> tuple[Fault | None, Hook | None]:
+        """The fault and the hook that are meant for this request, used up."""
+        with self._lock:
+            fault = next((f for f in self._faults if f.kind in {"", kind} and f.verb in {"", verb}), None)
+            if fault is not None:
+                self._faults.remove(fault)
+            hook = next((h for h in self._hooks if (h.kind, h.verb) == (kind, verb) and not dry_run), None)
+            if hook is not None:
+                self._hooks.remove(hook)
+            return fault, hook
 
 
 def _meant(method: str, path: str) -> tuple[str, str]:

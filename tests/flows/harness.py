@@ -64,6 +64,7 @@ class Scene:
         self.number = next(_numbers)
         self.redis = redis.Redis.from_url(world.redis_url, decode_responses=True)
         self._open: dict[str, Sent] = {}  # by fingerprint
+        self._namespaces: list[str] = []
         self.heartbeat()
 
     def end(self) -> None:
@@ -72,12 +73,15 @@ class Scene:
             self.resolve(*list(self._open.values()))
         self.policy()
         self.settle()
+        for namespace in self._namespaces:
+            self.cluster.delete("Namespace", "", namespace)
         self.redis.close()
 
     # The cluster ---------------------------------------------------------------------------------------------------
 
     def namespace(self, autonomy: str = "auto", name: str = "") -> str:
-        name = name or f"ns{self.number}-{secrets.token_hex(3)}"
+        name = name or f"akeso-test-{self.number}-{secrets.token_hex(3)}"
+        self._namespaces.append(name)
         self.cluster.namespace(name, {"akeso.dev/autonomy": autonomy} if autonomy else {})
         return name
 

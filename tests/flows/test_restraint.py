@@ -109,6 +109,7 @@ class TestAHold:
 
         scene.asked(f"v1/holds/{incident}/approve", {"reason": "go"})
         scene.until_word("succeeded", namespace)
+        scene.until(lambda: scene.ready(namespace) == 3)
 
         assert scene.replicas(namespace) == 3
         (yes,) = scene.lines(incident, "approve")
