@@ -1,6 +1,13 @@
+import os
+from pathlib import Path
+
 import pytest
 
 from tests.cluster.api import Api
+from tests.cluster.keeper import Keeper
+from tests.flows.harness import a_world
+
+FAST = 20.0  # how many times faster than in life the broker's back-off runs
 
 
 def pytest_collection_modifyitems(items):
@@ -15,3 +22,19 @@ def api(kubeconfig):
     if kubeconfig is None:
         pytest.skip("no real cluster: make test-cluster brings one up")
     return Api(kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def keeper(api):
+    """Control over a cluster that was made for these tests: its programs, nodes and audit log."""
+    if "AKESO_RIG" not in os.environ:
+        pytest.skip("only on a cluster that make test-cluster has made")
+    return Keeper(Path(os.environ["AKESO_RIG"]), api)
+
+
+@pytest.fixture(scope="module")
+def real_world(api, kubeconfig, tmp_path_factory):
+    """The product on the real cluster, each function under its own account; time runs as in life between moves."""
+    with a_world(tmp_path_factory.mktemp("real") / "world", kubeconfig=kubeconfig, speed=FAST) as world:
+        world.pace(1)
+        yield world

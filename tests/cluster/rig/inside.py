@@ -7,7 +7,6 @@ empty for done. When it ends, for whatever reason, the kernel ends everything el
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -28,9 +27,8 @@ class Inside:
         self.folder, self.cgroup = folder, cgroup
         self._kube, self._etcd = folder / "bin/kube", folder / "bin/etcd"
         self._parts: dict[str, Part] = {}
-        self._pids: dict[str, int] = {}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._holder = 0  # keeps node n2's network
-        self._lock = threading.Lock()
 
     def up(self) -> None:
         (self.folder / "logs").mkdir()
@@ -64,6 +62,7 @@ class Inside:
         return self._kubectl("get", "node", name, "-o", query) == "True"
 
     def serve(self) -> None:
+        threading.Thread(target=self._bury, daemon=True).start()
         with socket.socket(socket.AF_UNIX) as server:
             server.bind(str(self.folder / "control"))
             server.listen()
@@ -77,16 +76,27 @@ class Inside:
                     except (KeyError, ValueError, OSError, RuntimeError) as error:
                         line.write(f"{type(error).__name__}: {error}\n")
 
+    def _bury(self) -> None:
+        """Wait for orphans: a first process inherits every shim whose containerd has ended."""
+        while True:
+            try:
+                dead = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+            except ChildProcessError:
+                dead = None
+            if dead is not None and dead.si_pid not in {one.pid for one in self._running.values()}:
+                os.waitpid(dead.si_pid, 0)
+            else:
+                time.sleep(0.2)
+
     def _do(self, order: dict[str, object]) -> None:
         name = str(order["part"])
         if order["do"] == "start":
             self._start(self._parts[name])
         elif order["do"] == "signal":
-            os.kill(self._pids[name], int(str(order["number"])))
+            self._running[name].send_signal(int(str(order["number"])))
         else:
-            pid = self._pids[name]
-            os.kill(pid, signal.SIGKILL)
-            self._until(f"{name} to end", lambda: not Path(f"/proc/{pid}").exists())
+            self._running[name].kill()
+            self._running[name].wait()
 
     def _networks(self) -> None:
         # There may be no dummy device: a pair with both ends here carries the node's address and the default route.
@@ -121,7 +131,7 @@ class Inside:
         with (self.folder / "logs" / f"{part.name}.log").open("ab") as log:
             process = subprocess.Popen([*self._in(part.net), *part.command], stdin=subprocess.DEVNULL, stdout=log,
                                        stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
-        self._parts[part.name], self._pids[part.name] = part, process.pid
+        self._parts[part.name], self._running[part.name] = part, process
         (self.folder / "parts.json").write_text(json.dumps(sorted(self._parts)))
 
     def _kubectl(self, *arguments: str) -> str | None:

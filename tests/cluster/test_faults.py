@@ -1,0 +1,345 @@
+"""What goes wrong around an action on a real cluster, and that nothing happens twice, by the API server's audit log."""
+
+import threading
+
+import pytest
+
+from tests.cluster.api import until
+from tests.cluster.conftest import FAST
+from tests.flows.harness import Scene
+
+SCALED = ["patch deployments executor-scale-deployment"]
+EVICTED = ["patch pods executor-restart-pod", "create pods/eviction executor-restart-pod"]
+APPS = "/apis/apps/v1/namespaces"
+
+
+class Story(Scene):
+    """A scene whose effects are counted by the API server."""
+
+    def __init__(self, world, keeper):
+        super().__init__(world)
+        self.keeper, self.api_server, self.gate = keeper, keeper.api, world.cluster.gate
+
+    def effects(self, namespace):
+        return self.keeper.effects(self.home, namespace)
+
+    def ended(self, namespace, *words):
+        """Wait until its incident's audit has one of the words; the incident and that word."""
+
+        def said():
+            incident = self.incident(namespace)
+            return incident and next(((incident, word) for word in words if word in self.words(incident)), None)
+
+        return self.until(said, f"none of {words}: {self.words(self.incident(namespace))}")
+
+    def settle_fast(self):
+        """Wait until the broker rests, while the lease of a run that got no answer ends before its last try."""
+        self.world.pace(FAST)
+        self.settle()
+        self.world.pace(1)
+
+    def skipped_for(self, incident):
+        return " | ".join(line.get("text") or "" for word in ("skipped", "failed", "unknown", "stopped")
+                          for line in self.lines(incident, word))  # fmt: skip
+
+
+@pytest.fixture
+def story(real_world, keeper):
+    real_world.advance(301)
+    story = Story(real_world, keeper)
+    yield story
+    story.gate._hooks.clear()
+    keeper.ensure("apiserver")
+    story.end()
+
+
+class TestTheApiServerIsStoppedInTheMiddleOfAnAction:
+    def test_before_the_write_and_it_is_made_once_when_the_server_is_back(self, story, keeper):
+        namespace, alert = story.patient()
+        gone = threading.Event()
+
+        def stop():
+            keeper.stop("apiserver")
+            gone.set()
+
+        story.gate.before("Deployment", "patch", stop)
+        story.fire(alert)
+        assert gone.wait(60)
+        story.until(lambda: story.gate.requests[-1].status == 0, "nobody noticed that the server is gone")
+        assert not {"succeeded", "failed"} & set(story.words(story.incident(namespace)))
+        keeper.start("apiserver")
+        story.settle_fast()
+
+        incident = story.until_word("succeeded", namespace)
+        story.until(lambda: story.ready(namespace) == 3)
+        assert story.effects(namespace) == SCALED
+        assert story.words(incident).count("begun") == 1
+
+    def test_after_the_write_whose_answer_is_lost_and_it_is_found_by_its_mark(self, story, keeper):
+        namespace, alert = story.patient()
+        gone = threading.Event()
+
+        def stop():
+            keeper.stop("apiserver")
+            gone.set()
+
+        story.gate.after("Deployment", "patch", stop)
+        story.fire(alert)
+        assert gone.wait(60)
+        keeper.start("apiserver")
+        story.settle_fast()
+
+        incident = story.until_word("succeeded", namespace)
+        assert story.lines(incident, "succeeded")[0]["resolved_by"] == "mark"
+        assert story.effects(namespace) == SCALED
+
+
+class TestAnotherWriterChangesTheDeploymentAtTheSameTime:
+    def test_once_and_the_write_is_made_on_the_new_version(self, story):
+        namespace, alert = story.patient()
+        story.gate.before("Deployment", "patch", lambda: _touched(story, namespace, "once"))
+
+        story.fire(alert)
+        story.until_word("succeeded", namespace)
+
+        assert story.effects(namespace) == SCALED
+        assert _notes(story, namespace)["other"] == "once"
+
+    def test_faster_than_we_can_read_and_we_leave_it_to_people(self, story):
+        namespace, alert = story.patient()
+        numbers = iter(range(100))
+        story.gate.before("Deployment", "patch", lambda: _touched(story, namespace, str(next(numbers))), times=100)
+
+        story.fire(alert)
+        incident, word = story.ended(namespace, "failed", "succeeded")
+
+        assert word == "failed"
+        assert "faster than it can be read" in story.skipped_for(incident)
+        assert story.effects(namespace) == []
+        assert story.replicas(namespace) == 1
+        assert story.until_told(incident)
+
+    def test_in_a_storm_of_conflicts_there_is_at_most_one_effect(self, story):
+        namespace, alert = story.patient()
+        ended = threading.Event()
+
+        def write():
+            number = 0
+            while not ended.is_set():
+                number += 1
+                _touched(story, namespace, str(number))
+
+        writers = [threading.Thread(target=write) for _ in range(2)]
+        for writer in writers:
+            writer.start()
+        try:
+            story.fire(alert)
+            _, word = story.ended(namespace, "failed", "succeeded", "skipped")
+        finally:
+            ended.set()
+            for writer in writers:
+                writer.join()
+
+        assert story.effects(namespace) == (SCALED if word == "succeeded" else [])
+        assert story.replicas(namespace) == (3 if word == "succeeded" else 1)
+
+
+def _touched(story, namespace, value):
+    story.cluster.edit("Deployment", namespace, "web", {"metadata": {"annotations": {"other": value}}})
+
+
+def _notes(story, namespace):
+    return story.cluster.get("Deployment", namespace, "web")["metadata"]["annotations"]
+
+
+class TestTheObjectIsDeletedAndMadeAnewUnderItsName:
+    def test_between_plan_and_run_and_the_new_one_is_not_touched(self, story):
+        namespace, alert = story.patient("approve")
+        before = story.cluster.get("Deployment", namespace, "web")["metadata"]["uid"]
+        story.gate.before("Deployment", "patch", lambda: _anew(story, namespace))
+
+        story.fire(alert)
+        incident = story.until_word("held", namespace)
+        story.asked(f"v1/holds/{incident}/approve", {"reason": "go"})
+        _, word = story.ended(namespace, "skipped", "failed", "unknown", "succeeded")
+
+        assert word != "succeeded"
+        assert "gone or another one has its name" in story.skipped_for(incident)
+        now = story.cluster.get("Deployment", namespace, "web")
+        assert now["metadata"]["uid"] != before
+        assert now["spec"]["replicas"] == 1
+        assert "akeso.dev/attempt" not in now["metadata"].get("annotations", {})
+        assert story.effects(namespace) == []
+
+
+def _anew(story, namespace):
+    story.cluster.delete("Deployment", namespace, "web")
+    story.cluster.deployment(namespace, "web", 1, annotations={"akeso.dev/minimum-replicas": "3"})
+
+
+class TestANamespaceThatIsBeingTerminated:
+    def test_takes_no_write_any_more(self, story):
+        namespace, alert = story.patient()
+        held = {"metadata": {"finalizers": ["akeso.dev/test"]}}
+        story.cluster.edit("Deployment", namespace, "web", held)
+
+        def end():
+            story.api_server.ok("DELETE", f"/api/v1/namespaces/{namespace}")
+            until(lambda: "deletionTimestamp" in story.cluster.get("Deployment", namespace, "web")["metadata"])
+
+        story.gate.before("Deployment", "patch", end)
+        try:
+            story.fire(alert)
+            incident, word = story.ended(namespace, "failed", "skipped", "unknown", "succeeded")
+
+            assert word != "succeeded"
+            assert story.effects(namespace) == []
+            assert story.replicas(namespace) == 1
+            assert story.until_told(incident)
+        finally:
+            story.cluster.edit("Deployment", namespace, "web", {"metadata": {"finalizers": None}})
+            story._namespaces.remove(namespace)
+
+
+class TestTheClusterRefusesTheChange:
+    def test_by_an_admission_policy_and_people_read_its_words(self, story):
+        namespace, alert = story.patient()
+        with _policy(story, namespace):
+            story.fire(alert)
+            incident, word = story.ended(namespace, "skipped", "failed", "succeeded")
+
+        assert word == "skipped"
+        assert "at most two replicas here" in story.skipped_for(incident)
+        assert story.effects(namespace) == []
+        assert story.replicas(namespace) == 1
+
+    def test_by_a_quota_and_what_did_not_help_is_not_called_a_cure(self, story):
+        namespace, alert = story.patient()
+        quota = {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "1"}}}
+        place = f"/api/v1/namespaces/{namespace}/resourcequotas"
+        story.api_server.ok("POST", place, quota)
+        until(lambda: story.api_server("GET", f"{place}/pods").body.get("status", {}).get("hard"))
+
+        story.fire(alert)
+        incident = story.until_word("succeeded", namespace)
+        story.until(lambda: "exceeded quota" in str(story.cluster.get("Deployment", namespace, "web")["status"]))
+        story.pass_(61)
+        story.until_word("ineffective", namespace)
+
+        assert "verified" not in story.words(incident)
+        assert story.ready(namespace) == 1
+        assert story.effects(namespace)[:1] == SCALED
+
+    def test_because_we_may_not_and_people_are_told(self, story):
+        namespace, alert = story.patient()
+        name = story.cluster.there.named("akeso-executor-scale-deployment")
+        place = f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}"
+        binding = story.api_server.ok("GET", place)
+        story.api_server.ok("DELETE", place)
+        try:
+            until(lambda: not _may_patch(story, namespace))
+            story.fire(alert)
+            incident = story.until_word("approved", namespace)
+            story.until(lambda: any(r.status == 403 for r in story.gate.requests), "nobody was refused")
+            story.settle()
+            ticket = story.until_told(incident)
+        finally:
+            again = {key: binding[key] for key in ("apiVersion", "kind", "roleRef", "subjects")}
+            again["metadata"] = {"name": name, "labels": binding["metadata"].get("labels", {})}
+            story.api_server.ok("POST", place.rpartition("/")[0], again)
+            until(lambda: _may_patch(story, namespace))
+
+        assert ticket
+        assert story.effects(namespace) == []
+        assert story.replicas(namespace) == 1
+        assert "succeeded" not in story.words(incident)
+
+
+def _may_patch(story, namespace):
+    review = {
+        "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+        "spec": {
+            "user": f"system:serviceaccount:{story.home}:executor-scale-deployment",
+            "resourceAttributes": {"namespace": namespace, "verb": "patch", "group": "apps", "resource": "deployments"},
+        },
+    }  # fmt: skip
+    place = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+    return story.api_server.ok("POST", place, review)["status"]["allowed"]
+
+
+class _policy:  # noqa: N801 - used as a function
+    """No Deployment of that namespace may have more than two replicas."""
+
+    def __init__(self, story, namespace):
+        self._api, self._story, self._namespace = story.api_server, story, namespace
+        self._place = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolic"
+        self._name = f"few-replicas-{namespace}"
+
+    def __enter__(self):
+        group = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": ["deployments"]}
+        few = {"expression": "object.spec.replicas <= 2", "message": "at most two replicas here"}
+        spec = {"failurePolicy": "Fail", "matchConstraints": {"resourceRules": [group]}, "validations": [few]}
+        self._api.ok("POST", f"{self._place}ies", {"metadata": {"name": self._name}, "spec": spec})
+        only = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": self._namespace}}}
+        bound = {"policyName": self._name, "validationActions": ["Deny"], "matchResources": only}
+        self._api.ok("POST", f"{self._place}ybindings", {"metadata": {"name": self._name}, "spec": bound})
+        until(self._holds, "the policy does not take effect")
+
+    def _holds(self):
+        place = f"{APPS}/{self._namespace}/deployments/web"
+        many = {"spec": {"replicas": 9}}
+        return self._api("PATCH", place, many, form="application/merge-patch+json", dryRun="All").status == 422
+
+    def __exit__(self, *_):
+        for kind in ("ybindings", "ies"):
+            self._api.ok("DELETE", f"{self._place}{kind}/{self._name}")
+
+
+class TestTheNodeIsLostUnderThePodThatIsRestarted:
+    def test_the_replacement_runs_elsewhere_and_nothing_is_evicted_twice(self, story, keeper):
+        namespace = story.namespace()
+        story.deployment(namespace, minimum=0)
+        story.cluster.edit("Deployment", namespace, "web", {"spec": {"template": {"spec": _leaves_at_once()}}})
+        story.until(lambda: _on(story, namespace, "n2"), "no pod on n2")
+        (pod,) = _on(story, namespace, "n2")
+        alert = story.alert(namespace, alertname="KubePodCrashLooping", pod=pod["metadata"]["name"])
+        target = {"kind": "Deployment", "namespace": namespace, "name": "web"}
+
+        with keeper.without("kubelet-n2"):
+            story.fire(alert)
+            story.asked("v1/run", {
+                "action": "restart_pod", "target": target, "params": {"pod": pod["metadata"]["name"]}, "dry_run": False,
+                "reason": "its node is gone",
+            })  # fmt: skip
+            story.until(lambda: story.effects(namespace) == EVICTED, f"{story.effects(namespace)}")
+            story.until(lambda: _on(story, namespace, "n1", ready=True), "no replacement on n1")
+            old = story.cluster.get("Pod", namespace, pod["metadata"]["name"])
+            assert "deletionTimestamp" in old["metadata"]  # nobody there to end it
+
+            story.pass_(121)
+            story.until(lambda: "verified" in _all_words(story, namespace), str(_all_words(story, namespace)))
+
+        story.until(lambda: story.cluster.get("Pod", namespace, pod["metadata"]["name"]) is None)
+        assert story.effects(namespace) == EVICTED
+
+
+def _all_words(story, namespace):
+    scope = f"Deployment/{namespace}/web"
+    return [word for one in story.new() if story.record(one).get("scope") == scope for word in story.words(one)]
+
+
+def _on(story, namespace, node, *, ready=False):
+    pods = [pod for pod in story.cluster.all("Pod", namespace) if pod["spec"].get("nodeName") == node]
+    live = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    return [pod for pod in live if not ready or "'type': 'Ready', 'status': 'True'" in str(pod["status"])]
+
+
+def _leaves_at_once():
+    keys = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+    soon = [{"key": k, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1} for k in keys]
+    rather = {"weight": 100, "preference": {"matchExpressions": [
+        {"key": "kubernetes.io/hostname", "operator": "In", "values": ["n2"]}]}}  # fmt: skip
+    return {
+        "tolerations": soon,
+        "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [rather]}},
+    }

@@ -1,0 +1,164 @@
+"""The cluster of our own leaves nothing behind, however it ends, and no packet gets out of it."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.rig.machine import Machine, clear_away
+from tests.cluster.rig.needs import CGROUPS
+
+ROOT = Path(__file__).parents[2]
+RIG = [sys.executable, "-m", "tests.cluster.rig"]
+SYSCTLS = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
+
+
+@pytest.fixture(autouse=True)
+def _here(keeper):
+    """Only where one could be made, since one is there already."""
+
+
+def _namespaces():
+    kinds = ("net", "mnt", "pid", "ipc")
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        for kind in kinds:
+            try:
+                found.add(str((process / "ns" / kind).readlink()))
+            except OSError:
+                continue
+    return found
+
+
+def _left(folder):
+    """What of that cluster can be seen on this machine."""
+    name = Path(folder).name
+    processes = [p.name for p in Path("/proc").glob("[0-9]*") if name in _command(p)]
+    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if name in line]
+    groups = [str(path) for path in CGROUPS.glob(f"*/{name}")]
+    return {"processes": processes, "mounts": mounts, "cgroups": groups, "folder": [folder] * Path(folder).exists()}
+
+
+def _command(process):
+    try:
+        return (process / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def _sysctls():
+    return [Path("/proc/sys", name).read_text() for name in SYSCTLS]
+
+
+NOTHING = {"processes": [], "mounts": [], "cgroups": [], "folder": []}
+
+
+class TestWhatIsLeftBehind:
+    def test_is_nothing_after_an_ordinary_end(self):
+        namespaces, sysctls = _namespaces(), _sysctls()
+
+        with Machine() as machine:
+            folder = str(machine.folder)
+            assert _left(folder)["processes"]
+            assert _left(folder)["cgroups"]
+            assert _namespaces() - namespaces
+
+        assert _left(folder) == NOTHING
+        assert _sysctls() == sysctls
+        assert _namespaces() <= namespaces
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_is_nothing_after_a_signal(self, number):
+        keeper, folder = _kept()
+
+        keeper.send_signal(number)
+        keeper.communicate(timeout=60)
+
+        assert _left(folder) == NOTHING
+
+    def test_is_cleared_away_by_the_next_one_after_a_kill(self):
+        keeper, folder = _kept()
+        sysctls = _sysctls()
+        keeper.kill()
+        keeper.communicate(timeout=60)
+        deadline = time.monotonic() + 30
+        while _left(folder)["processes"] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert _left(folder)["processes"] == []  # the kernel ends them with their first one
+        assert _left(folder)["cgroups"]
+
+        clear_away()
+
+        assert _left(folder) == NOTHING
+        assert _sysctls() == sysctls
+
+
+def _kept():
+    """`make cluster`, once it has said its KUBECONFIG: the process and the cluster's folder."""
+    keeper = subprocess.Popen([*RIG, "up"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    line = keeper.stdout.readline()
+    assert line.startswith("KUBECONFIG=/")
+    return keeper, line.strip().removeprefix("KUBECONFIG=").rpartition("/")[0]
+
+
+class TestItsNetwork:
+    def test_has_no_link_outward(self):
+        links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+        names = {line.split(":")[1].strip().partition("@")[0] for line in links.splitlines()}
+        assert {"lo", "node0", "n2"} <= names
+        own = {"lo", "node0", "node0p", "n2", "cni0"}
+        assert all(name in own or name.startswith("veth") for name in names), names
+        routes = subprocess.run(["ip", "route"], capture_output=True, text=True, check=True).stdout
+        assert {line.split(" dev ")[1].split()[0] for line in routes.splitlines() if " dev " in line} <= own
+
+    def test_lets_this_machine_in_by_loopback_alone(self):
+        keeper, folder = _kept()
+        try:
+            kubectl = [
+                f"{folder}/bin/kube",
+                "kubectl",
+                "--kubeconfig",
+                f"{folder}/kubeconfig",
+                "get",
+                "nodes",
+                "-o",
+                "name",
+            ]
+            done = subprocess.run(kubectl, capture_output=True, text=True, check=True, timeout=60)
+            assert done.stdout.split() == ["node/n1", "node/n2"]
+            assert "127.0.0.1" in Path(folder, "kubeconfig").read_text()
+        finally:
+            keeper.terminate()
+            keeper.communicate(timeout=60)
+
+
+class TestWhereItCannotBeMade:
+    def _test(self, **env):
+        return subprocess.run(
+            [*RIG, "test"], cwd=ROOT, env={**os.environ, "PATH": "/nowhere", **env}, capture_output=True, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+
+    def test_it_says_in_one_line_what_it_needs_and_fails(self):
+        done = self._test()
+
+        assert done.returncode == 3
+        (line,) = done.stderr.splitlines()
+        assert "Go 1.26" in line
+        assert "Debian's containerd" in line
+        assert "KUBECONFIG=FILE" in line
+
+    def test_it_may_be_told_to_skip_and_says_so(self):
+        done = self._test(MAY_SKIP="1")
+
+        assert done.returncode == 0
+        assert done.stdout.startswith("skipped: no cluster can be made here")
+
+    def test_a_kubeconfig_that_is_none_is_said(self):
+        done = subprocess.run([*RIG, "test", "--on", "/nowhere"], cwd=ROOT, capture_output=True, text=True, check=False)
+
+        assert (done.returncode, done.stderr) == (2, "KUBECONFIG=/nowhere: no such file\n")
