@@ -4,6 +4,7 @@ Nothing that is made here is committed. What comes from a table (routes from `sh
 folder) is derived, so that no second list exists. This module must not talk to a cluster or know any secret's value.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -20,6 +21,7 @@ from shared.action.catalogue import Catalogue
 from shared.action.declare import Action
 from shared.errors import MalformedError
 from shared.event.types import TYPES
+from shared.model.protected import BUILT_IN
 
 Object = dict[str, Any]
 
@@ -31,7 +33,7 @@ HOME: Final = Path(__file__).parents[2] / "knative"
 # What others refer to comes first.
 _ORDER: Final = (
     "Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ConfigMap",
-    "NetworkPolicy", "Deployment", "Service", "Broker", "SinkBinding", "Trigger", "PingSource",
+    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "NetworkPolicy", "Deployment", "Service", "Broker", "SinkBinding", "Trigger", "PingSource",
 )  # fmt: skip
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -93,6 +95,7 @@ def render(
         "redis_secret": redis_secret,
         "tenant": tenant,
         "cluster": cluster,
+        "protected": json.dumps(BUILT_IN),
     }
     actions = catalogue.all()
     objects = [*_read(HOME / "base", values)]

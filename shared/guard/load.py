@@ -15,6 +15,7 @@ from shared.guard import policy as policies
 from shared.kube import facts as cluster
 from shared.kube.errors import KubeError
 from shared.kube.write import put_configmap
+from shared.model.protected import BUILT_IN
 from shared.state.client import PREFIX
 from shared.state.transitions import Cause
 from shared.telemetry import log
@@ -26,7 +27,7 @@ _log = log.get("akeso.load")
 
 def flat(policy: policies.Policy, revision: str) -> dict[str, str | int]:
     """The policy as the fields that the scripts read; globs become anchored Lua patterns."""
-    patterns = [_pattern(glob) for glob in (*policies.BUILT_IN, *policy.protected_namespaces)]
+    patterns = [_pattern(glob) for glob in (*BUILT_IN, *policy.protected_namespaces)]
     return {
         "revision": revision,
         "protected": json.dumps(patterns),

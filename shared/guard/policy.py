@@ -16,18 +16,9 @@ from pydantic import Field, StringConstraints, ValidationError
 
 from shared.errors import MalformedError
 from shared.model.base import Model
+from shared.model.protected import BUILT_IN
 
 MAX_TEXT: Final = 64 * 1024  # characters
-
-# Akeso, what it stands on and what sees for it: a machine that repairs these saws at its own branch.
-BUILT_IN: Final = (
-    "akeso-system",
-    "kube-system", "kube-public", "kube-node-lease",
-    "knative-serving", "knative-eventing", "kourier-system",
-    "monitoring",  # AlertManager and Prometheus
-    "redis",
-    "kube-flannel", "calico-system", "calico-apiserver", "tigera-operator", "cilium", "cilium-secrets",  # CNI
-)  # fmt: skip
 
 _GLOB: Final = re.compile(r"[a-z0-9*]([a-z0-9*-]*[a-z0-9*])?")
 _ACTION: Final = re.compile(r"\*|[a-z][a-z0-9_]{1,39}")

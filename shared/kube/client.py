@@ -85,13 +85,25 @@ class Kube:
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
         self._send("delete", _checked(address, kind, namespace, name), [], body)
 
-    def evict(self, namespace: str, name: str, *, uid: str, resource_version: str, dry_run: bool = False) -> None:
-        """Evict exactly that pod in exactly that version. Throttled when a PodDisruptionBudget forbids it now."""
+    def evict(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        uid: str,
+        resource_version: str,
+        annotations: dict[str, str],
+        dry_run: bool = False,
+    ) -> None:
+        """Evict exactly that pod in exactly that version. Throttled when a PodDisruptionBudget forbids it now.
+
+        `annotations` are the request's own, for whoever judges it; they do not come to the pod.
+        """
         path = _checked(address, "Pod", namespace, name) + "/eviction"
         body = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
-            "metadata": {"name": name, "namespace": namespace},
+            "metadata": {"name": name, "namespace": namespace, "annotations": annotations},
             "deleteOptions": {"preconditions": {"uid": uid, "resourceVersion": resource_version}},
         }
         self._send("evict", path, _options("", dry_run=dry_run), body)

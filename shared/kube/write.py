@@ -83,7 +83,8 @@ def apply(
         marked = mark_pod(
             kube, write, mark=mark, field_manager=field_manager, resource_version=resource_version, dry_run=dry_run
         )
-        evict(kube, write, resource_version=resource_version if dry_run else marked, dry_run=dry_run)
+        version = resource_version if dry_run else marked
+        evict(kube, write, mark=mark, resource_version=version, dry_run=dry_run)
         return
     found = _expect(kube, write, resource_version)
     tests = [{"op": "test", "path": write.path, "value": write.before}]  # null: the API server takes it for "absent"
@@ -105,17 +106,26 @@ def apply(
 def mark_pod(
     kube: Kube, write: Write, *, mark: str, field_manager: str, resource_version: str, dry_run: bool = False
 ) -> str:
-    """Put the mark on a pod, because an eviction cannot carry it. Answers the pod's new resourceVersion."""
+    """Put the mark on a pod, because an eviction leaves none there. Answers the pod's new resourceVersion."""
     found = _expect(kube, write, resource_version)
+    if _annotations(found).get(MARK) == mark:  # by a run that is gone; every write needs a mark that is new
+        return resource_version
     notes = _notes(found, {MARK: mark, UNDO: ""})
     after = _patch(kube, write, resource_version, notes, field_manager=field_manager, dry_run=dry_run)
     return str(after["metadata"]["resourceVersion"])
 
 
-def evict(kube: Kube, write: Write, *, resource_version: str, dry_run: bool = False) -> None:
+def evict(kube: Kube, write: Write, *, mark: str, resource_version: str, dry_run: bool = False) -> None:
     """Evict the pod with exactly that uid and version. Throttled when a PodDisruptionBudget says not now."""
     target = write.target
-    kube.evict(target.namespace, target.name, uid=target.uid, resource_version=resource_version, dry_run=dry_run)
+    kube.evict(
+        target.namespace,
+        target.name,
+        uid=target.uid,
+        resource_version=resource_version,
+        annotations={MARK: mark},
+        dry_run=dry_run,
+    )
 
 
 def fence(kube: Kube, write: Write, *, mark: str, field_manager: str) -> bool:
@@ -130,6 +140,8 @@ def fence(kube: Kube, write: Write, *, mark: str, field_manager: str) -> bool:
         found = kube.get(target.kind, target.namespace, target.name)
         if found is None or found["metadata"].get("uid") != target.uid or _landed(found, write, mark):
             return False
+        if _annotations(found).get(MARK) == mark + FENCED:
+            return True
         version = str(found["metadata"].get("resourceVersion", ""))
         try:
             _patch(kube, write, version, _notes(found, {MARK: mark + FENCED}), field_manager=field_manager)

@@ -46,12 +46,36 @@ class Installation(NamedTuple):
 def installed(api: Api, home: str, catalogue: Catalogue | None = None) -> Iterator[Installation]:
     """Apply the base installation in the namespace `home`, which it makes, and take all of it away at the end."""
     there = Installation(home, renamed(core("base", catalogue), home))
+    keep_watching(api)
     with ExitStack() as made:
         for one in there.objects:
             api.apply(path(one, home), one)
             if _of_the_cluster(one):
                 made.callback(api, "DELETE", path(one, home), {"propagationPolicy": "Background"})
         yield there
+
+
+def keep_watching(api: Api) -> None:
+    """Leave an admission policy in the cluster that reads ConfigMaps as parameters and matches nothing.
+
+    Without the last such policy an API server stops watching ConfigMaps and, until it is started again, judges by what
+    it saw last (kubernetes/kubernetes#130887). Taking an installation away would blind the next one, and whatever else
+    has such policies in that cluster. So this stays.
+    """
+    name = "akeso-test-keeps-watching"
+    match = {"resourceRules": [{"apiGroups": ["akeso.test"], "apiVersions": ["*"], "resources": ["none"],
+                                "operations": ["CREATE"]}]}  # fmt: skip
+    head = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}}
+    policy = head | {"kind": "ValidatingAdmissionPolicy", "spec": {
+        "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"}, "matchConstraints": match,
+        "validations": [{"expression": "true"}],
+    }}  # fmt: skip
+    binding = head | {"kind": "ValidatingAdmissionPolicyBinding", "spec": {
+        "policyName": name, "validationActions": ["Deny"],
+        "paramRef": {"name": name, "namespace": "default", "parameterNotFoundAction": "Allow"},
+    }}  # fmt: skip
+    for one in (policy, binding):
+        api.apply(path(one, ""), one)
 
 
 def core(overlay: str, catalogue: Catalogue | None = None) -> list[Object]:

@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from shared.errors import MalformedError
 from shared.guard import policy as policies
-from shared.guard.policy import BUILT_IN, Policy, is_held, is_protected, read, revision
+from shared.guard.policy import Policy, is_held, is_protected, read, revision
+from shared.model.protected import BUILT_IN
 
 
 def refused(text: str, actions: list[str] | None = None) -> str:

@@ -99,7 +99,7 @@ def patch(to, form="json"):
 
 
 def evict(to):
-    to.evict("shop", "p", uid="u", resource_version="7")
+    to.evict("shop", "p", uid="u", resource_version="7", annotations={"a": "b"})
 
 
 class TestRequests:
@@ -141,14 +141,14 @@ class TestRequests:
         assert json.loads(seen.body) == body
 
     def test_an_eviction_names_the_pod_it_means(self, to, server):
-        to.evict("shop", "p", uid="u", resource_version="7", dry_run=True)
+        to.evict("shop", "p", uid="u", resource_version="7", annotations={"a": "b"}, dry_run=True)
 
         (seen,) = server.seen
         assert seen.path == "/api/v1/namespaces/shop/pods/p/eviction?dryRun=All"
         assert json.loads(seen.body) == {
             "apiVersion": "policy/v1",
             "kind": "Eviction",
-            "metadata": {"name": "p", "namespace": "shop"},
+            "metadata": {"name": "p", "namespace": "shop", "annotations": {"a": "b"}},
             "deleteOptions": {"preconditions": {"uid": "u", "resourceVersion": "7"}},
         }
 

@@ -348,8 +348,25 @@ class TestAnEviction:
         cluster.store.status(("Pod", "shop", "p"), {"phase": "Running"})
 
         with pytest.raises(Conflict):
-            writing.evict(kube, evict, resource_version=marked)
+            writing.evict(kube, evict, mark="g/0", resource_version=marked)
         assert not writing.read(kube, evict).deleting
+
+    def test_the_eviction_itself_carries_the_mark_too(self, kube, evict, apply, monkeypatch):
+        carried = []
+        monkeypatch.setattr(kube, "evict", lambda *_, annotations, **__: carried.append(annotations))
+
+        apply(evict, writing.read(kube, evict))
+
+        assert carried == [{MARK: "g/0"}]
+
+    def test_a_pod_that_a_run_which_is_gone_has_marked_is_evicted_under_that_mark(self, cluster, kube, evict, apply):
+        version = writing.read(kube, evict).resource_version
+        writing.mark_pod(kube, evict, mark="g/0", field_manager="akeso-test", resource_version=version)
+
+        apply(evict, writing.read(kube, evict))
+
+        # Marking it again would bring no new mark, which the API server's own fence refuses.
+        assert changed(cluster) == [("patch", 200), ("evict", 201)]
 
     def test_another_pod_of_that_name_is_not_touched(self, cluster, kube, evict, apply):
         cluster.store.delete(("Pod", "shop", "p"))
@@ -399,7 +416,7 @@ class TestAFence:
 
         assert writing.fence(kube, evict, mark="g/0", field_manager="akeso-test")
         with pytest.raises(Conflict):
-            writing.evict(kube, evict, resource_version=marked)
+            writing.evict(kube, evict, mark="g/0", resource_version=marked)
 
     def test_an_eviction_that_has_landed_cannot_be_fenced(self, kube, evict, apply):
         apply(evict, writing.read(kube, evict))
@@ -444,6 +461,8 @@ class TestAFence:
             assert writing.fence(kube, scale, mark=mark, field_manager="akeso-test") is True
 
         assert notes(now(cluster)) == {MARK: "g/0/fenced"}
+        # A second one would bring no new mark, which the API server's own fence refuses.
+        assert changed(cluster) == [("patch", 200)]
 
 
 class TestPutConfigmap:
