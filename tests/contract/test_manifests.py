@@ -532,7 +532,7 @@ class TestWholeInstallation:
         for one in objects:
             name = one["metadata"]["name"]
             assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name), name
-            clusterwide = one["kind"] in {"Namespace", "ClusterRole", "ClusterRoleBinding"}
+            clusterwide = one["kind"].startswith(("Namespace", "ClusterRole", "ValidatingAdmissionPolicy"))
             assert one["metadata"].get("namespace") == (None if clusterwide else render.NAMESPACE), name
             for value in one["metadata"]["labels"].values():
                 assert re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", value), value
