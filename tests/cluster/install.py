@@ -14,22 +14,6 @@ from tests.cluster.api import Api, Object
 
 ARGUMENTS = {"image": "akeso.test/akeso:1", "alertmanager": "http://alertmanager.monitoring:9093", "redis_secret": "r"}
 
-# Where an object of a kind lives; the kinds that Knative adds are not here.
-_PLACES = {
-    "Namespace": "/api/v1/namespaces",
-    "ServiceAccount": "/api/v1/namespaces/{home}/serviceaccounts",
-    "ConfigMap": "/api/v1/namespaces/{home}/configmaps",
-    "Service": "/api/v1/namespaces/{home}/services",
-    "Deployment": "/apis/apps/v1/namespaces/{home}/deployments",
-    "NetworkPolicy": "/apis/networking.k8s.io/v1/namespaces/{home}/networkpolicies",
-    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{home}/roles",
-    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{home}/rolebindings",
-    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-    "ValidatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
-    "ValidatingAdmissionPolicyBinding": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
-}  # fmt: skip
-
 
 class Installation(NamedTuple):
     """What was applied, and under which names."""
@@ -49,9 +33,9 @@ def installed(api: Api, home: str, catalogue: Catalogue | None = None) -> Iterat
     keep_watching(api)
     with ExitStack() as made:
         for one in there.objects:
-            api.apply(path(one, home), one)
-            if _of_the_cluster(one):
-                made.callback(api, "DELETE", path(one, home), {"propagationPolicy": "Background"})
+            api.apply(path(one), one)
+            if of_the_cluster(one):
+                made.callback(api, "DELETE", path(one), {"propagationPolicy": "Background"})
         yield there
 
 
@@ -75,13 +59,17 @@ def keep_watching(api: Api) -> None:
         "paramRef": {"name": name, "namespace": "default", "parameterNotFoundAction": "Allow"},
     }}  # fmt: skip
     for one in (policy, binding):
-        api.apply(path(one, ""), one)
+        api.apply(path(one), one)
 
 
 def core(overlay: str, catalogue: Catalogue | None = None) -> list[Object]:
     """Everything of an overlay that a Kubernetes without Knative knows, in the order in which it is to be applied."""
     objects = render.render(overlay, catalogue=catalogue or Catalogue.home(), **ARGUMENTS)
-    return [one for one in objects if "knative.dev/" not in one["apiVersion"]]
+    return [one for one in objects if not of_knative(one)]
+
+
+def of_knative(one: Object) -> bool:
+    return "knative.dev/" in one["apiVersion"]
 
 
 def renamed(objects: list[Object], home: str) -> list[Object]:
@@ -98,7 +86,7 @@ def _moved(value: Any, home: str) -> Any:
 
 
 def _renamed(one: Object, suffix: str) -> Object:
-    if _of_the_cluster(one) and one["kind"] != "Namespace":
+    if of_the_cluster(one) and one["kind"] != "Namespace":
         one["metadata"]["name"] += suffix
     if one.get("roleRef", {}).get("kind") == "ClusterRole":
         one["roleRef"]["name"] += suffix
@@ -107,10 +95,14 @@ def _renamed(one: Object, suffix: str) -> Object:
     return one
 
 
-def _of_the_cluster(one: Object) -> bool:
-    return "{home}" not in _PLACES[one["kind"]]
+def of_the_cluster(one: Object) -> bool:
+    """Whether it is in no namespace."""
+    return "namespace" not in one["metadata"]
 
 
-def path(one: Object, home: str) -> str:
+def path(one: Object) -> str:
     """Where that object is in the API."""
-    return f"{_PLACES[one['kind']].format(home=home)}/{one['metadata']['name']}"
+    api, kind, meta = one["apiVersion"], one["kind"].lower(), one["metadata"]
+    plural = kind.removesuffix("y") + "ies" if kind.endswith("y") else kind + "s"
+    where = "" if of_the_cluster(one) else f"/namespaces/{meta['namespace']}"
+    return f"{'/api' if api == 'v1' else '/apis'}/{api}{where}/{plural}/{meta['name']}"
