@@ -5,8 +5,7 @@ class TestAStopConfigMapThatIsPutBackEmpty:
     def test_lifts_no_stop(self, own_world):
         said = own_world.api("POST", "v1/stop", {"mode": "stop", "reason": "a test", "by": "ann"})
         assert said.is_success
-        own_world.cluster.delete("ConfigMap", own_world.home, "akeso-stop")
-        own_world.cluster.configmap(own_world.home, "akeso-stop", {})
+        own_world.cluster.edit("ConfigMap", own_world.home, "akeso-stop", {"data": None})
 
         assert own_world.tick() == 204
 
