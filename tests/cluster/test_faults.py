@@ -38,6 +38,16 @@ class Story(Scene):
         self.settle()
         self.world.pace(1)
 
+    def succeeded(self, namespace):
+        """Wait for it, minute by minute: what the broker has given up comes again by its `due` entry."""
+        self.settle_fast()
+        for _ in range(8):
+            incident = self.incident(namespace)
+            if "succeeded" in self.words(incident):
+                return incident
+            self.pass_(60)
+        raise AssertionError(f"never succeeded: {self.words(self.incident(namespace))}")
+
     def skipped_for(self, incident):
         return " | ".join(line.get("text") or "" for word in ("skipped", "failed", "unknown", "stopped")
                           for line in self.lines(incident, word))  # fmt: skip
@@ -68,12 +78,11 @@ class TestTheApiServerIsStoppedInTheMiddleOfAnAction:
         story.until(lambda: story.gate.requests[-1].status == 0, "nobody noticed that the server is gone")
         assert not {"succeeded", "failed"} & set(story.words(story.incident(namespace)))
         keeper.start("apiserver")
-        story.settle_fast()
 
-        incident = story.until_word("succeeded", namespace)
+        incident = story.succeeded(namespace)
         story.until(lambda: story.ready(namespace) == 3)
         assert story.effects(namespace) == SCALED
-        assert story.words(incident).count("begun") == 1
+        assert len(story.attempts(incident)) == 1
 
     def test_after_the_write_whose_answer_is_lost_and_it_is_found_by_its_mark(self, story, keeper):
         namespace, alert = story.patient()
@@ -87,9 +96,8 @@ class TestTheApiServerIsStoppedInTheMiddleOfAnAction:
         story.fire(alert)
         assert gone.wait(60)
         keeper.start("apiserver")
-        story.settle_fast()
 
-        incident = story.until_word("succeeded", namespace)
+        incident = story.succeeded(namespace)
         assert story.lines(incident, "succeeded")[0]["resolved_by"] == "mark"
         assert story.effects(namespace) == SCALED
 
@@ -300,7 +308,7 @@ class TestTheNodeIsLostUnderThePodThatIsRestarted:
         namespace = story.namespace()
         story.deployment(namespace, minimum=0)
         story.cluster.edit("Deployment", namespace, "web", {"spec": {"template": {"spec": _leaves_at_once()}}})
-        story.until(lambda: _on(story, namespace, "n2"), "no pod on n2")
+        story.until(lambda: len(_pods(story, namespace)) == 1 and _on(story, namespace, "n2", ready=True), "none on n2")
         (pod,) = _on(story, namespace, "n2")
         alert = story.alert(namespace, alertname="KubePodCrashLooping", pod=pod["metadata"]["name"])
         target = {"kind": "Deployment", "namespace": namespace, "name": "web"}
@@ -328,8 +336,12 @@ def _all_words(story, namespace):
     return [word for one in story.new() if story.record(one).get("scope") == scope for word in story.words(one)]
 
 
+def _pods(story, namespace):
+    return story.cluster.all("Pod", namespace)
+
+
 def _on(story, namespace, node, *, ready=False):
-    pods = [pod for pod in story.cluster.all("Pod", namespace) if pod["spec"].get("nodeName") == node]
+    pods = [pod for pod in _pods(story, namespace) if pod["spec"].get("nodeName") == node]
     live = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     return [pod for pod in live if not ready or "'type': 'Ready', 'status': 'True'" in str(pod["status"])]
 
