@@ -7,30 +7,26 @@ on them; kmock would have been a web server under our own semantics, with three 
 """
 
 import asyncio
+import contextlib
 import copy
 import json
-import re
+import math
 import threading
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from aiohttp import web
 
-from shared import clock
-from shared.dev.cluster_controller import BEHAVIOUR, MOVE_AFTER, READY_AFTER, Controller, is_ready
-from shared.dev.cluster_store import ApiError, Key, Object, Store
-from shared.errors import MalformedError
-from shared.kube.kinds import KINDS
+from shared.dev import cluster_budget
+from shared.dev.cluster_controller import BEHAVIOUR, MOVE_AFTER, READY_AFTER, Controller
+from shared.dev.cluster_errors import ApiError, refused
+from shared.dev.cluster_http import READS, Answer, Api, Target, check, left_out, number, selector, target
+from shared.dev.cluster_list import events, there
+from shared.dev.cluster_store import Key, Object, Store
 from shared.kube.selector import Selector
 
-_PATH: Final = re.compile(
-    r"/(?:api|apis)/(?P<api>v1|[^/]+/[^/]+)(?:/namespaces/(?P<namespace>[^/]+))?"
-    r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>[^/]+))?)?"
-)
-_PLACES: Final = {(kind.api, kind.plural): name for name, kind in KINDS.items()}
-_VERBS: Final = {"GET": ("list", "get"), "POST": ("create", ""), "PATCH": ("", "patch"), "DELETE": ("", "delete")}
-_FORMS: Final = {"application/json-patch+json": list, "application/merge-patch+json": dict}
+_LOOK_S: Final = 0.02  # how long a watcher may be behind
 
 
 class Request(NamedTuple):
@@ -48,10 +44,11 @@ class Cluster:
     def __init__(self, *, port: int = 0, token: str = "") -> None:
         self.requests: list[Request] = []
         self.store = Store()
-        self._controller = Controller(self.store)
+        self._api, self._controller = Api(self.store, self._judge), Controller(self.store)
         self.tick = self._controller.tick  # let the controllers act once, also while they are paused
         self._port, self._token, self._url = port, token, ""
         self._faults: list[tuple[str, str, int | None, bool]] = []  # kind, verb, status, applied
+        self._refusals: list[tuple[str, str, str, str, str]] = []  # kind, verb, policy, reason, message
         self._paused = False
         self._thread: threading.Thread | None = None
 
@@ -96,9 +93,19 @@ class Cluster:
         """Number of faults that no request has met yet."""
         return len(self._faults)
 
+    def refuse(
+        self, *, kind: str = "", verb: str = "", policy: str = "policy", reason: str = "Invalid", message: str = "no"
+    ) -> None:
+        """Refuse matching changes from now on, as a ValidatingAdmissionPolicy does; `verb` as in the request log."""
+        self._refusals.append((kind, verb, policy, reason, message))
+
+    def admit(self) -> None:
+        """Take back all refusals."""
+        self._refusals.clear()
+
     def writes(self) -> list[Request]:
         """Successful requests that changed something; the controllers' own changes are not requests."""
-        return [r for r in self.requests if r.status in {200, 201} and r.verb not in {"get", "list"} and not r.dry_run]
+        return [r for r in self.requests if r.status in {200, 201} and r.verb not in READS and not r.dry_run]
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
         return copy.deepcopy(self.store.find(kind, namespace, name))
@@ -156,7 +163,7 @@ class Cluster:
     def pdb(self, namespace: str, name: str, labels: dict[str, str], *, min_available: int) -> Object:
         spec = {"minAvailable": min_available, "selector": {"matchLabels": labels}}
         self.put("PodDisruptionBudget", namespace, {"metadata": {"name": name}, "spec": spec})
-        self._controller.budgets()
+        cluster_budget.count(self.store)
         return copy.deepcopy(self.store.get("PodDisruptionBudget", namespace, name))
 
     async def _serve(self, started: "Future[str]") -> None:
@@ -179,79 +186,76 @@ class Cluster:
         finally:
             await runner.cleanup()
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        verb, status, body, dry_run = request.method.lower(), 0, Object(), request.query.get("dryRun") == "All"
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        verb, answer, dry_run = request.method.lower(), Answer(0, {}), "dryRun" in request.query
         try:
-            verb, key = self._route(request)
-            fault = next((f for f in self._faults if f[0] in {"", key[0]} and f[1] in {"", verb}), None)
+            if self._token and request.headers.get("Authorization") != f"Bearer {self._token}":
+                raise ApiError(401, "Unauthorized", "Unauthorized")
+            where = target(request.method, request.path, request.query)
+            verb = where.verb
+            fault = next((f for f in self._faults if f[0] in {"", where.key[0]} and f[1] in {"", verb}), None)
             if fault is not None:
                 self._faults.remove(fault)
             if fault is None or fault[3]:
-                status, body = self._do(verb, key, request, await request.read(), dry_run=dry_run)
+                check(where, request.query, request.headers)
+                if verb == "watch":
+                    return await self._watch(where, request)
+                answer = self._api.answer(where, request.query, request.headers, await request.read())
             if fault is not None:
-                status, body = fault[2] or 0, ApiError(fault[2] or 0, "Injected", "a fault was asked for").body
-        except (ApiError, MalformedError) as error:
-            said = error if isinstance(error, ApiError) else ApiError(400, "BadRequest", str(error))
-            status, body = said.status, said.body
+                answer = Answer(fault[2] or 0, ApiError(fault[2] or 0, "Injected", "a fault was asked for").body)
+        except ApiError as error:
+            answer = Answer(error.status, error.body)
+        self._log(request, verb, answer.status, dry_run=dry_run)
+        if not answer.status:
+            await self._end.wait()
+        said = web.json_response(answer.body, status=answer.status or 503)
+        for warning in answer.warnings:
+            said.headers.add("Warning", warning)
+        return said
+
+    def _log(self, request: web.Request, verb: str, status: int, *, dry_run: bool) -> None:
         agent, manager = request.headers.get("User-Agent", ""), request.query.get("fieldManager", "")
         self.requests.append(Request(verb, request.path, status, dry_run, agent, manager))
-        if not status:
-            await self._end.wait()
-        return web.json_response(body, status=status or 503)
 
-    def _route(self, request: web.Request) -> tuple[str, Key]:
-        if self._token and request.headers.get("Authorization") != f"Bearer {self._token}":
-            raise ApiError(401, "Unauthorized", "Unauthorized")
-        match = _PATH.fullmatch(request.path)
-        kind = _PLACES.get((match["api"], match["plural"]), "") if match else ""
-        name, sub = (match["name"] or "", match["sub"] or "") if match else ("", "")
-        verb = _VERBS.get(request.method, ("", ""))[bool(name)] if not sub else ""
-        if (request.method, kind, sub) == ("POST", "Pod", "eviction"):
-            verb = "evict"
-        if match is None or not kind or not verb or {"watch", "fieldSelector", "continue"} & set(request.query):
-            raise ApiError(501, "NotImplemented", f"{request.method} {request.path_qs} is not emulated")
-        return verb, (kind, match["namespace"] or "", name)
+    def _judge(self, verb: str, key: Key) -> None:
+        """Refuse a change as an admission policy does, if a test said so."""
+        refusal = next((r for r in self._refusals if r[0] in {"", key[0]} and r[1] in {"", verb}), None)
+        if refusal is not None:
+            raise refused(key[0], key[2], *refusal[2:])
 
-    def _do(self, verb: str, key: Key, request: web.Request, data: bytes, *, dry_run: bool) -> tuple[int, Any]:
-        manager = request.query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/")[0]
-        if verb == "get":
-            return 200, self.store.get(*key)
-        if verb == "list":
-            items = self.store.all(key[0], key[1], Selector.parse(request.query.get("labelSelector", "")))
-            return 200, {"kind": f"{key[0]}List", "apiVersion": KINDS[key[0]].api, "metadata": {}, "items": items}
-        if verb == "delete":
-            return 200, self.store.get(*key) if dry_run else self.store.delete(key)
-        try:
-            body = json.loads(data)
-        except ValueError as error:
-            raise ApiError(400, "BadRequest", "the body is no JSON") from error
-        form = _FORMS.get(request.content_type) if verb == "patch" else dict
-        if form is None or not isinstance(body, form):
-            raise ApiError(501, "NotImplemented", f"a {verb} of type {request.content_type} is not emulated")
-        if verb == "patch":
-            return 200, self.store.patch(key, body, manager=manager, dry_run=dry_run)
-        if verb == "evict":
-            return 201, self._evict(key, body, dry_run=dry_run)
-        body.pop("status", None)
-        return 201, self.store.create(key[0], key[1], body, manager=manager, dry_run=dry_run)
-
-    def _evict(self, key: Key, body: Object, *, dry_run: bool) -> Object:
+    async def _watch(self, where: Target, request: web.Request) -> web.StreamResponse:
+        """Stream what there is and what happens, until the time is up or the cluster stops."""
+        kind, namespace, _ = where.key
+        wanted, seconds = selector(request.query), number(request.query, "timeoutSeconds")
+        version = request.query.get("resourceVersion") or "0"
+        if not version.isdecimal():
+            raise ApiError(500, "", f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: '
+                           f'parsing "{version}": invalid syntax')  # fmt: skip
         with self.store.lock:
-            pod = self.store.get(*key)
-            for field, wanted in ((body.get("deleteOptions") or {}).get("preconditions") or {}).items():
-                if wanted != pod["metadata"].get(field):
-                    raise ApiError(409, "Conflict", f"Precondition failed: {field} of pod {key[2]} differs")
-            self._controller.budgets()
-            labels, all_budgets = pod["metadata"].get("labels") or {}, self.store.all("PodDisruptionBudget", key[1])
-            budgets = [b["status"] for b in all_budgets if Selector.of(b["spec"].get("selector")).matches(labels)]
-            if len(budgets) > 1:
-                raise ApiError(500, "InternalError", "This pod has more than one PodDisruptionBudget")
-            # A pod that is not ready takes nothing from a budget that is met.
-            spare = any(not is_ready(pod) and b["currentHealthy"] >= b["desiredHealthy"] > 0 for b in budgets)
-            if not spare and any(budget["disruptionsAllowed"] < 1 for budget in budgets):
-                raise ApiError(429, "TooManyRequests", "Cannot evict pod as it would violate its disruption budget.")
-            if not dry_run:
-                leaving = {"deletionTimestamp": clock.iso(clock.now_ms())}
-                self.store.patch(key, {"metadata": leaving}, manager="", trusted=True)
-                self._controller.budgets()
-        return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
+            if int(version) > self.store.version:
+                raise left_out("future", f"a watch from {version}")
+            after = int(version) or self.store.version
+            begin = [] if int(version) else there(self.store, kind, namespace, wanted)
+        self._log(request, "watch", 200, dry_run=False)
+        stream = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await stream.prepare(request)
+        until = self._loop.time() + seconds if seconds else math.inf
+        while not self._end.is_set() and self._loop.time() < until:
+            try:
+                with self.store.lock:
+                    now, found = self.store.version, [*begin, *events(self.store, kind, namespace, wanted, after)]
+            except ApiError as error:
+                await stream.write(_line({"type": "ERROR", "object": error.body}))
+                break
+            with contextlib.suppress(ConnectionResetError):  # a watcher leaves when it likes
+                for event in found:
+                    await stream.write(_line(event))
+            if request.transport is None or request.transport.is_closing():
+                break
+            begin, after = [], now
+            await asyncio.sleep(_LOOK_S)
+        return stream
+
+
+def _line(event: Object) -> bytes:
+    return json.dumps(event).encode() + b"\n"

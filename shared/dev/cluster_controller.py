@@ -10,14 +10,16 @@ import secrets
 from typing import Final
 
 from shared import clock
+from shared.dev import cluster_budget
+from shared.dev.cluster_budget import is_ready
 from shared.dev.cluster_store import Key, Object, Store
-from shared.kube.selector import Selector
 from shared.model.base import canonical
 
 READY_AFTER: Final = "emulator.akeso.dev/ready-after"  # seconds until a healthy pod is ready, 1 unless told
 BEHAVIOUR: Final = "emulator.akeso.dev/behaviour"  # crash, crash-once (not what replaces an evicted pod), stuck
 MOVE_AFTER: Final = "emulator.akeso.dev/move-after"  # crash: seconds until the pod goes on under a new name
 _FILLED: Final = "emulator.akeso.dev/filled"
+_NODE: Final = "emulated"  # a pod that nobody has scheduled would be gone at once when it is deleted
 _HASH: Final = "pod-template-hash"
 _MANAGER: Final = "kube-controller-manager"
 _COMPLETE: Final = "NewReplicaSetAvailable"
@@ -33,24 +35,11 @@ class Controller:
             self._collect()
             for deployment in self._store.all("Deployment"):
                 self._deployment(deployment)
-            self.budgets()
-
-    def budgets(self) -> None:
-        """Bring what each PodDisruptionBudget allows up to date."""
-        with self._store.lock:
-            for budget in self._store.all("PodDisruptionBudget"):
-                meta, spec = budget["metadata"], budget["spec"]
-                pods = self._store.all("Pod", meta["namespace"], Selector.of(spec.get("selector")))
-                healthy = sum(is_ready(pod) and "deletionTimestamp" not in pod["metadata"] for pod in pods)
-                status = {"currentHealthy": healthy, "desiredHealthy": spec["minAvailable"]}
-                status |= {"disruptionsAllowed": max(0, healthy - spec["minAvailable"])}
-                self._store.status(_key(budget), status | {"observedGeneration": meta["generation"]})
+            cluster_budget.count(self._store)
 
     def _collect(self) -> None:
         """End what is on its way out, then what nobody owns any more."""
-        for pod in self._store.all("Pod"):
-            if "deletionTimestamp" in pod["metadata"]:
-                self._store.delete(_key(pod))
+        self._store.end_deletions()
         for above, below in (("Deployment", "ReplicaSet"), ("ReplicaSet", "Pod")):
             alive = {owner["metadata"]["uid"] for owner in self._store.all(above)}
             for owned in self._store.all(below):
@@ -113,7 +102,7 @@ class Controller:
             notes[BEHAVIOUR] = "" if filled else "crash"
         meta = {"name": f"{replica_set['metadata']['name']}-{secrets.token_hex(3)}", "annotations": notes}
         meta |= {"labels": template["metadata"]["labels"], "ownerReferences": [_owner(replica_set)]}
-        body = {"metadata": meta, "spec": template.get("spec") or {}}
+        body = {"metadata": meta, "spec": {**(template.get("spec") or {}), "nodeName": _NODE}}
         pod = self._store.create("Pod", replica_set["metadata"]["namespace"], body, manager=_MANAGER)
         return self._age(pod) or pod
 
@@ -144,11 +133,6 @@ class Controller:
     def _owned(self, kind: str, owner: Object) -> list[Object]:
         uid, siblings = owner["metadata"]["uid"], self._store.all(kind, owner["metadata"]["namespace"])
         return [o for o in siblings if any(r["uid"] == uid for r in o["metadata"].get("ownerReferences") or [])]
-
-
-def is_ready(pod: Object) -> bool:
-    conditions = (pod.get("status") or {}).get("conditions") or []
-    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
 def _key(found: Object) -> Key:

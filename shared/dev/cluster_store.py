@@ -1,35 +1,60 @@
-"""The emulated API's memory: objects, versions, patches. Knows no HTTP and no controller.
+"""The emulated API's memory: objects, versions and what became of them. Knows no HTTP and no controller.
 
 Objects in the store are never changed in place, so that an answer may be written while the next request runs.
 """
 
 import copy
+import secrets
 import threading
 import uuid
-from typing import Any, Final
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from shared import clock
+from shared.dev import cluster_managers as managers
+from shared.dev import cluster_schema as schema
+from shared.dev.cluster_errors import (
+    ApiError,
+    about,
+    bad,
+    invalid,
+    not_found,
+    precondition,
+    resource,
+    stale,
+    unreadable_patch,
+)  # fmt: skip
+from shared.dev.cluster_fields import Duplicate
+from shared.dev.cluster_managers import Manager
+from shared.dev.cluster_patch import JSON, MERGE, patched
+from shared.dev.cluster_rules import SCALED, problems
 from shared.kube.kinds import KINDS
 from shared.kube.selector import Selector
 from shared.model.base import canonical
 
 Object = dict[str, Any]
 Key = tuple[str, str, str]  # kind, namespace, name
+Admit = Callable[[str, Key], None]  # asked with the verb before a client's change is made; refuses by an ApiError
 
-_SCALED: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet"})
-_SERVERS_OWN: Final = ("creationTimestamp", "generation", "managedFields", "deletionTimestamp")
-# The API server does not say why a JSON patch does not apply; clients have to cope with this sentence.
-_INAPPLICABLE: Final = "the server rejected our request due to an error in our request"
+FIRST: Final = 1000  # a version before it is one that the server has forgotten
+_KEPT: Final = 20_000  # changes that can be watched or paged from
+_GRACE_S: Final = 30
+_UNCOUNTED: Final = frozenset({"Namespace", "Node", "PersistentVolumeClaim", "HorizontalPodAutoscaler"})
+_SERVERS_OWN: Final = ("creationTimestamp", "generation", "managedFields")
 
 
-class ApiError(Exception):
-    """An answer of the API that is not a success, as a Kubernetes Status."""
+def anybody(_verb: str, _key: Key) -> None:
+    """Refuse nothing."""
 
-    def __init__(self, status: int, reason: str, message: str, field: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.body: Object = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": status}
-        self.body |= {"message": message, "reason": reason, "details": {"causes": [{"field": field}]} if field else {}}
+
+class Change(NamedTuple):
+    """One entry of the store's history."""
+
+    version: int
+    key: Key
+    old: Object | None
+    new: Object | None  # None: deleted
 
 
 class Store:
@@ -37,7 +62,8 @@ class Store:
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
-        self.version = 0
+        self.version = FIRST
+        self.history: deque[Change] = deque(maxlen=_KEPT)
         self._objects: dict[Key, Object] = {}
 
     def find(self, kind: str, namespace: str, name: str) -> Object | None:
@@ -45,7 +71,7 @@ class Store:
 
     def get(self, kind: str, namespace: str, name: str) -> Object:
         if (found := self.find(kind, namespace, name)) is None:
-            raise ApiError(404, "NotFound", f'{KINDS[kind].plural} "{name}" not found')
+            raise not_found(kind, name)
         return found
 
     def all(self, kind: str, namespace: str = "", selector: Selector = Selector()) -> list[Object]:  # noqa: B008
@@ -53,145 +79,292 @@ class Store:
             here = [o for key, o in self._objects.items() if key[0] == kind and namespace in {"", key[1]}]
             return [found for found in here if selector.matches(found["metadata"].get("labels") or {})]
 
-    def create(self, kind: str, namespace: str, body: Object, *, manager: str, dry_run: bool = False) -> Object:
-        new = {**copy.deepcopy(body), "apiVersion": KINDS[kind].api, "kind": kind}
-        meta = new.setdefault("metadata", {})
-        name = str(meta.get("name", ""))
-        if not name or meta.get("namespace", namespace) != namespace:
-            raise ApiError(400, "BadRequest", "the object has no name, or another namespace than the URL")
+    def as_of(self, version: int, kind: str) -> dict[Key, Object]:
+        """The objects of a kind as they were at that version. Raises ApiError 410 when that is forgotten."""
         with self.lock:
-            if namespace:
-                self.get("Namespace", "", namespace)
-                meta["namespace"] = namespace
-            if (kind, namespace, name) in self._objects:
-                raise ApiError(409, "AlreadyExists", f'{KINDS[kind].plural} "{name}" already exists')
-            meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": clock.iso(clock.now_ms())}
-            if kind in _SCALED:
-                new.setdefault("spec", {}).setdefault("replicas", 1)
-            _validate(new)
-            return self._save((kind, namespace, name), None, new, manager, dry_run=dry_run)
+            if version < self.oldest:
+                raise ApiError(410, "Expired", "The provided continue parameter is too old")
+            then = {key: found for key, found in self._objects.items() if key[0] == kind}
+            for change in reversed(self.history):
+                if change.version <= version:
+                    break
+                if change.key[0] == kind:
+                    then.pop(change.key, None)
+                    then |= {change.key: change.old} if change.old else {}
+            return then
 
-    def patch(self, key: Key, body: Any, *, manager: str, dry_run: bool = False, trusted: bool = False) -> Object:
-        """Apply a JSON patch (a list) or a merge patch. Only the trusted write status and the server's own fields."""
+    @property
+    def oldest(self) -> int:
+        return self.history[0].version - 1 if len(self.history) == _KEPT else FIRST
+
+    def create(
+        self, kind: str, namespace: str, body: Object, *, manager: str, dry_run: bool = False, trusted: bool = True,
+        operation: str = "Update", admit: Admit = anybody,
+    ) -> Object:  # fmt: skip
+        """Make an object, by the trusted as it is. Others' has no status, no identity yet, and is validated."""
+        new = schema.decode(kind, body).value if operation == "Apply" else copy.deepcopy(body)
+        new = {**new, "apiVersion": KINDS[kind].api, "kind": kind}
+        meta = new["metadata"] = dict(new.get("metadata") or {})
+        if not meta.get("name") and meta.get("generateName"):
+            meta["name"] = meta["generateName"] + secrets.token_hex(3)[:5]
+        name = str(meta.get("name") or "")
+        if meta.setdefault("namespace", namespace) != namespace:
+            raise bad("the namespace of the provided object does not match the namespace sent on the request")
+        if not namespace:
+            del meta["namespace"]
+        if meta.pop("resourceVersion", ""):
+            raise ApiError(500, "", "resourceVersion should not be set on objects to be created")
+        with self.lock:
+            self._admit_to(namespace, kind, name)
+            if not trusted:
+                for field in (*_SERVERS_OWN, "deletionTimestamp", "deletionGracePeriodSeconds"):
+                    if field != "generation" or _counted(kind):
+                        meta.pop(field, None)
+                if schema.has_status(kind):
+                    new.pop("status", None)
+            _default(new)
+            if not trusted and (wrong := problems(new)):
+                raise invalid(kind, name, wrong)
+            admit("create", (kind, namespace, name))
+            if (kind, namespace, name) in self._objects:
+                said = f'{resource(kind)} "{name}" already exists'
+                raise ApiError(409, "AlreadyExists", said, **about(kind, name))
+            meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": clock.iso(clock.now_ms())}
+            meta |= {"generation": 1} if _counted(kind) else {}
+            if operation == "Apply":
+                meta["managedFields"] = managers.applied(kind, _blank(new), body, manager, force=True)["metadata"][
+                    "managedFields"]  # fmt: skip
+            elif manager:
+                meta["managedFields"] = managers.updated(kind, _blank(new), new, Manager(manager, operation))
+            if not meta.get("managedFields"):
+                meta.pop("managedFields", None)
+            return self._save((kind, namespace, name), None, new, dry_run=dry_run)
+
+    def patch(
+        self, key: Key, body: Any, *, manager: str, dry_run: bool = False, trusted: bool = False, form: str = "",
+        sub: str = "", strict: bool = False, odd: list[str] | None = None, admit: Admit = anybody,
+    ) -> Object:  # fmt: skip
+        """Apply a patch, by default a JSON patch (a list) or a merge patch.
+
+        Only the trusted write status and the server's own fields. `odd` takes what strict validation would refuse.
+        """
+        form = form or (JSON if isinstance(body, list) else MERGE)
         with self.lock:
             old = self.get(*key)
-            new = json_patch(old, body) if isinstance(body, list) else merge_patch(old, body)
-            if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
-                raise ApiError(422, "Invalid", "the patched object has no metadata", "patch")
-            was, now = old["metadata"], new["metadata"]
-            for field in ("uid", "resourceVersion"):
-                if now.get(field) != was[field]:
-                    raise ApiError(409, "Conflict", f'cannot change {KINDS[key[0]].plural} "{key[2]}": {field} differs')
-            if (now.get("name"), now.get("namespace"), new.get("kind")) != (key[2], was.get("namespace"), key[0]):
-                raise ApiError(400, "BadRequest", "name, namespace and kind of an object cannot change")
+            new = patched(form, key[0], old, body)
+            if trusted:
+                return self.update(key, new, manager=manager, dry_run=dry_run, trusted=True)
+            try:
+                if not isinstance(new, dict) or (new.get("kind"), new.get("apiVersion")) != (key[0], KINDS[key[0]].api):
+                    raise schema.Mismatch("the object is of another kind")
+                decoded = schema.decode(key[0], new)
+            except schema.Mismatch as error:
+                raise unreadable_patch(str(error)) from error
+            if strict and decoded.odd:
+                raise unreadable_patch(f"strict decoding error: {', '.join(decoded.odd)}")
+            if odd is not None:
+                odd += decoded.odd
+            return self.update(key, decoded.value, manager=manager, dry_run=dry_run, sub=sub, admit=admit)
+
+    def apply(
+        self, key: Key, config: Object, *, manager: str, force: bool, dry_run: bool, admit: Admit = anybody
+    ) -> tuple[Object, bool]:
+        """Server-side apply: the object, and whether it was made."""
+        kind, namespace, name = key
+        with self.lock:
+            old = self.find(*key)
+            try:
+                if old is None:
+                    return self.create(kind, namespace, config, manager=manager, dry_run=dry_run, trusted=False,
+                                       operation="Apply", admit=admit), True  # fmt: skip
+                new = managers.applied(kind, old, config, manager, force=force)
+            except Duplicate as error:
+                raise ApiError(500, "", f"failed to create typed patch object ({namespace}/{name})") from error
+            return self.update(key, new, manager="", dry_run=dry_run, admit=admit), False
+
+    def update(
+        self, key: Key, new: Object, *, manager: str, dry_run: bool = False, sub: str = "", trusted: bool = False,
+        admit: Admit = anybody,
+    ) -> Object:  # fmt: skip
+        """Put a changed object in the place of the present one, with what a writer of `sub` may change of it."""
+        kind, namespace, name = key
+        with self.lock:
+            old = self.get(*key)
+            was, now = old["metadata"], dict(new.get("metadata") or {})
+            new = {**new, "metadata": now}
+            if now.get("name") != name:
+                raise bad("the name of the object does not match the name on the URL")
+            if now.setdefault("namespace", namespace) != namespace:
+                raise bad("the namespace of the provided object does not match the namespace sent on the request")
+            if not namespace:
+                del now["namespace"]
+            version = now.get("resourceVersion") or was["resourceVersion"]
+            if not str(version).isdecimal():
+                raise ApiError(500, "", f'strconv.ParseUint: parsing "{version}": invalid syntax')
+            if version != was["resourceVersion"]:
+                raise stale(kind, name)
+            now["resourceVersion"] = version
+            now.setdefault("uid", was["uid"])
             if not trusted:
-                now |= {field: was[field] for field in _SERVERS_OWN if field in was}
-                new |= {"status": old["status"]} if "status" in old else {}
-                _validate(new)
-            return self._save(key, old, new, manager, dry_run=dry_run)
+                _keep_meta(was, now, applied=not manager)
+                _keep(kind, sub, old, new)
+                _default(new)
+                if wrong := problems(new, old):
+                    raise invalid(kind, name, wrong)
+            admit("patch", key)
+            if manager and now.get("managedFields"):
+                now["managedFields"] = managers.updated(kind, old, new, Manager(manager, "Update", sub))
+            return self._save(key, old, new, dry_run=dry_run)
 
     def status(self, key: Key, status: Object) -> Object:
         """Replace an object's status as its controller does; the spec's generation does not move."""
         with self.lock:
             old = self.get(*key)
-            new = {**old, "metadata": dict(old["metadata"]), "status": status}
-            return self._save(key, old, new, "", dry_run=False)
+            return self._save(key, old, {**old, "metadata": dict(old["metadata"]), "status": status})
 
     def delete(self, key: Key) -> Object:
         """Remove it now; with a namespace goes what is in it."""
         with self.lock:
             found = self.get(*key)
-            self.version += 1
             inside = [k for k in self._objects if key[0] == "Namespace" and k[1] == key[2]]
-            for gone in (key, *inside):
-                del self._objects[gone]
+            for gone in (*inside, key):
+                self._forget(gone)
             return found
 
-    def _save(self, key: Key, old: Object | None, new: Object, manager: str, *, dry_run: bool) -> Object:
+    def begin_delete(
+        self, key: Key, *, uid: str = "", version: str = "", grace_s: int | None = None, dry_run: bool = False,
+        admit: Admit = anybody,
+    ) -> Object:  # fmt: skip
+        """Delete as a client may: now, or after a pod's grace, a namespace's content, the finalizers.
+
+        Answers the object as it then is, or was at last.
+        """
+        with self.lock:
+            old = self.get(*key)
+            meta = dict(old["metadata"])
+            for field, wanted in (("uid", uid), ("resourceVersion", version)):
+                if wanted and wanted != meta[field]:
+                    raise precondition(key[0], key[2], field, wanted, meta[field])
+            admit("delete", key)
+            grace_s = _grace(old, grace_s)
+            held = bool(meta.get("finalizers")) or key[0] == "Namespace"
+            if "deletionTimestamp" in meta and (held or (grace_s and grace_s >= meta["deletionGracePeriodSeconds"])):
+                return old
+            if "deletionTimestamp" not in meta:
+                meta |= {"generation": meta["generation"] + 1} if "generation" in meta else {}
+                meta["deletionTimestamp"] = clock.iso(clock.now_ms() + grace_s * 1000)
+            if key[0] != "Namespace":
+                meta["deletionGracePeriodSeconds"] = grace_s
+            new = {**old, "metadata": meta}
+            if key[0] == "Namespace":
+                new["status"] = {"phase": "Terminating"}
+            if held or grace_s:
+                return self._save(key, old, new, dry_run=dry_run)
+            return new if dry_run else self._forget(key, new)
+
+    def end_deletions(self) -> None:
+        """Remove what is on its way out and held by nobody, as kubelets and the namespace controller do."""
+        with self.lock:
+            for namespace in [o for o in self.all("Namespace") if "deletionTimestamp" in o["metadata"]]:
+                name = namespace["metadata"]["name"]
+                inside = [key for key in self._objects if key[1] == name]
+                for key in inside:
+                    self.begin_delete(key, grace_s=0)
+                if not any(key[1] == name for key in self._objects):
+                    self._forget(("Namespace", "", name))
+            for key, found in list(self._objects.items()):
+                meta = found["metadata"]
+                if key[0] != "Namespace" and "deletionTimestamp" in meta and not meta.get("finalizers"):
+                    self._forget(key)
+
+    def _admit_to(self, namespace: str, kind: str, name: str) -> None:
+        home = self.get("Namespace", "", namespace) if namespace else {"metadata": {}}
+        if "deletionTimestamp" in home["metadata"]:
+            cause = {"reason": "NamespaceTerminating", "message": f"namespace {namespace} is being terminated",
+                     "field": "metadata.namespace"}  # fmt: skip
+            said = f'{resource(kind)} "{name}" is forbidden: unable to create new content in namespace {namespace}'
+            raise ApiError(403, "Forbidden", f"{said} because it is being terminated", **about(kind, name),
+                           causes=[cause])  # fmt: skip
+
+    def _save(self, key: Key, old: Object | None, new: Object, *, dry_run: bool = False) -> Object:
         if old is not None and canonical(old) == canonical(new):
             return old
         meta, before = new["metadata"], old or {"metadata": {}}
-        if new.get("spec") != before.get("spec"):
+        if old is not None and _counted(key[0]) and _moved(key[0], old, new):
             meta["generation"] = before["metadata"].get("generation", 0) + 1
-        if manager:
-            meta["managedFields"] = _managed(before, new, manager)
-        if not dry_run:
-            self.version += 1
-            meta["resourceVersion"] = str(self.version)
-            self._objects[key] = new
+        if dry_run:
+            return new
+        was_held = "deletionTimestamp" in before["metadata"] and before["metadata"].get("finalizers")
+        if was_held and not meta.get("finalizers"):
+            self._forget(key)
+            return new
+        self._remember(key, old, new)
+        meta["resourceVersion"] = str(self.version)
+        self._objects[key] = new
         return new
 
+    def _forget(self, key: Key, last: Object | None = None) -> Object:
+        old = self._objects.pop(key)
+        self._remember(key, old, None)
+        last = last or old
+        return {**last, "metadata": {**last["metadata"], "resourceVersion": str(self.version)}}
 
-def _managed(old: Object, new: Object, manager: str) -> list[Object]:
-    """One entry per manager, whose time moves with each of its writes and whose fields add up: as the API keeps it."""
-    entries: list[Object] = old["metadata"].get("managedFields") or []
-    fields: Object = next((entry["fieldsV1"] for entry in entries if entry["manager"] == manager), {})
-    if old.get("spec") != new.get("spec"):
-        fields = {**fields, "f:spec": {}}
-    mine = {"manager": manager, "operation": "Update", "time": clock.iso(clock.now_ms()), "fieldsV1": fields}
-    return [*(entry for entry in entries if entry["manager"] != manager), mine]
-
-
-def _validate(new: Object) -> None:
-    for part in ("labels", "annotations"):
-        values = new["metadata"].get(part) or {}
-        if not isinstance(values, dict) or not all(isinstance(value, str) for value in values.values()):
-            raise ApiError(422, "Invalid", f"metadata.{part} must map strings to strings", f"metadata.{part}")
-    spec = new.get("spec") or {}
-    replicas = spec.get("replicas", 1)
-    if new["kind"] in _SCALED and (type(replicas) is not int or replicas < 0):
-        raise ApiError(422, "Invalid", "spec.replicas must be an integer of at least 0", "spec.replicas")
-    if new["kind"] == "Deployment" and not (spec.get("template") or {}).get("metadata"):
-        raise ApiError(422, "Invalid", "spec.template must have metadata", "spec.template")
-    if new["kind"] == "PodDisruptionBudget" and type(spec.get("minAvailable")) is not int:
-        raise ApiError(501, "NotImplemented", "of a budget only minAvailable as a number is emulated")
+    def _remember(self, key: Key, old: Object | None, new: Object | None) -> None:
+        self.version += 1
+        self.history.append(Change(self.version, key, old, new))
 
 
-def merge_patch(value: Any, patch: Any) -> Any:
-    """RFC 7386."""
-    if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    merged = copy.deepcopy(value) if isinstance(value, dict) else {}
-    for key, part in patch.items():
-        if part is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge_patch(merged.get(key), part)
-    return merged
+def _keep_meta(was: Object, now: Object, *, applied: bool) -> None:
+    """Put back what only the server writes. A writer may empty `managedFields`: then nobody is kept in it any more."""
+    managed = now.get("managedFields") if applied or now.get("managedFields") == [] else was.get("managedFields")
+    for field in _SERVERS_OWN:
+        now.pop(field, None)
+    now |= {field: was[field] for field in ("creationTimestamp", "generation") if field in was}
+    now |= {"managedFields": managed} if managed else {}
 
 
-def json_patch(value: Object, operations: list[Any]) -> Object:
-    """RFC 6902 without move and copy; like the API server, a `test` for null also holds where nothing is."""
-    new = copy.deepcopy(value)
-    for operation in operations:
-        try:
-            _operate(new, operation["op"], operation["path"], operation.get("value"))
-        except (KeyError, IndexError, ValueError, TypeError, AttributeError) as error:
-            raise ApiError(422, "Invalid", _INAPPLICABLE) from error
-    return new
+def _counted(kind: str) -> bool:
+    """Whether the API counts the generations of a kind."""
+    return kind not in _UNCOUNTED and "spec" in (schema.fields(schema.root(kind)) or {"spec": ""})
 
 
-def _operate(document: Any, op: str, path: str, value: Any) -> None:
-    if op not in {"test", "add", "remove", "replace"}:
-        raise ApiError(501, "NotImplemented", f"JSON patch operation {op!r} is not emulated")
-    first, *parts = [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")]
-    if first or not parts:
-        raise ValueError(path)
-    for part in parts[:-1]:
-        document = document[int(part) if isinstance(document, list) else part]
-    last: Any = parts[-1]
-    if isinstance(document, list):
-        last = len(document) if last == "-" else int(last)
-        if not 0 <= last <= len(document) - (op != "add"):
-            raise IndexError(last)
-    if op == "test":
-        if canonical(document[last] if isinstance(document, list) else document.get(last)) != canonical(value):
-            raise ValueError(path)
-    elif op == "remove":
-        del document[last]
-    elif op == "add" and isinstance(document, list):
-        document.insert(last, copy.deepcopy(value))
-    elif op == "replace" and not isinstance(document, list) and last not in document:
-        raise KeyError(path)
-    else:
-        document[last] = copy.deepcopy(value)
+def _moved(kind: str, old: Object, new: Object) -> bool:
+    """Whether it is a new generation: another spec, and of a Deployment other annotations, too."""
+    notes = [found["metadata"].get("annotations") for found in (old, new)]
+    return old.get("spec") != new.get("spec") or (kind == "Deployment" and (notes[0] or {}) != (notes[1] or {}))
+
+
+def _keep(kind: str, sub: str, old: Object, new: Object) -> None:
+    """Put back what a writer of the object, or of its status, cannot change."""
+    back = ("spec",) if sub == "status" else ("status",)
+    if sub == "status" and kind == "Deployment":
+        new["metadata"].pop("labels", None)
+        new["metadata"] |= {"labels": old["metadata"]["labels"]} if "labels" in old["metadata"] else {}
+    for part in back:
+        new.pop(part, None)
+        if part in old:
+            new[part] = old[part]
+
+
+def _default(new: Object) -> None:
+    """The few defaults that are read here."""
+    kind, meta = new["kind"], new["metadata"]
+    if kind in SCALED:
+        new["spec"] = {"replicas": 1} | dict(new.get("spec") or {})
+    elif kind == "Pod":
+        new.setdefault("status", {"phase": "Pending"})
+    elif kind == "Namespace":
+        new["spec"] = {"finalizers": ["kubernetes"]}
+        new.setdefault("status", {"phase": "Active"})
+        meta["labels"] = (meta.get("labels") or {}) | {"kubernetes.io/metadata.name": meta["name"]}
+
+
+def _grace(found: Object, wanted: int | None) -> int:
+    spec, status = found.get("spec") or {}, found.get("status") or {}
+    if found["kind"] != "Pod" or not spec.get("nodeName") or status.get("phase") in {"Succeeded", "Failed"}:
+        return 0
+    return int(spec.get("terminationGracePeriodSeconds", _GRACE_S) if wanted is None else wanted)
+
+
+def _blank(new: Object) -> Object:
+    return {"kind": new["kind"], "apiVersion": new["apiVersion"], "metadata": {}}

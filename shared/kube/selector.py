@@ -6,6 +6,8 @@ from typing import Any, NamedTuple, Self
 from shared.errors import MalformedError
 
 _TERM = re.compile(r"\s*(!?)([\w./-]+)\s*(?:(==|=|!=)\s*([\w.-]*)|(in|notin)\s*\(([\w., -]*)\))?\s*")
+_KEY = re.compile(r"(?:[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9](?:[-\w.]{0,61}[A-Za-z0-9])?", re.ASCII)
+_VALUE = re.compile(r"(?:[A-Za-z0-9](?:[-\w.]{0,61}[A-Za-z0-9])?)?", re.ASCII)
 
 
 class Requirement(NamedTuple):
@@ -64,6 +66,8 @@ class Selector(NamedTuple):
                 found.append(Requirement(key, "In" if membership == "in" else "NotIn", members))
             else:
                 found.append(Requirement(key, "DoesNotExist" if negated else "Exists"))
+            if not _KEY.fullmatch(key) or not all(map(_VALUE.fullmatch, found[-1].values)):
+                raise MalformedError(f"unable to parse requirement: {part[:64]!r}")
         return cls(tuple(found))
 
     @property

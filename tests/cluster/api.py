@@ -72,6 +72,17 @@ class Api:
         return Answer(answer.status, found if isinstance(found, dict) else {"value": found},
                       tuple(answer.headers.getlist("warning")))  # fmt: skip
 
+    @contextmanager
+    def stream(self, path: str, **query: str) -> Iterator[urllib3.BaseHTTPResponse]:
+        """The answer to a request whose body comes bit by bit, as a watch's does."""
+        headers = {"Accept": "application/json"} | ({"Authorization": self._bearer} if self._bearer else {})
+        answer = self._admin.request("GET", f"{self.url}{path}?{urlencode(query)}", headers=headers,
+                                     preload_content=False, timeout=30)  # fmt: skip
+        try:
+            yield answer
+        finally:
+            answer.close()
+
     def ok(self, method: str, path: str, body: Any = None, **more: Any) -> Object:
         """The body of an answer that must be a success."""
         answer = self(method, path, body, **more)

@@ -116,11 +116,11 @@ class Play(Scene):
         """Let somebody else be faster than the next patch of a Deployment that is already on its way."""
         store, real = self.cluster.store, self.cluster.store.patch
 
-        def patch(key: Any, body: Any, *, manager: str, dry_run: bool = False, trusted: bool = False) -> Any:
+        def patch(key: Any, body: Any, *, manager: str, dry_run: bool = False, **more: Any) -> Any:
             if key[0] == "Deployment" and manager.startswith("akeso-") and not dry_run:
                 del store.patch
                 change()
-            return real(key, body, manager=manager, dry_run=dry_run, trusted=trusted)
+            return real(key, body, manager=manager, dry_run=dry_run, **more)
 
         store.patch = patch
 

@@ -1,4 +1,7 @@
+import json
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -46,3 +49,23 @@ def until() -> Callable[[Callable[[], object]], None]:
         pytest.fail("did not come true within five seconds")
 
     return wait
+
+
+@pytest.fixture
+def call(cluster):
+    """Send one request; answers status and body."""
+    cluster.namespace("shop", {"team": "a"})
+    cluster.deployment("shop", "web", 2)
+    url = cluster._url
+
+    def call(method, path, body=None, *, form="application/json", token=TOKEN):
+        headers = {"Content-Type": form, "Authorization": f"Bearer {token}", "User-Agent": "curl/8"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url + path, data, headers, method=method)  # noqa: S310 - loopback
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    return call

@@ -23,7 +23,8 @@ def scale(web):
 
 @pytest.fixture
 def pod(cluster):
-    return cluster.put("Pod", "shop", {"metadata": {"name": "p", "labels": {"app": "p"}}})
+    body = {"metadata": {"name": "p", "labels": {"app": "p"}}, "spec": {"nodeName": "emulated"}}
+    return cluster.put("Pod", "shop", body | {"status": {"phase": "Running"}})
 
 
 @pytest.fixture
@@ -171,18 +172,27 @@ class TestAPatch:
         assert cluster.writes() == []
 
     @pytest.mark.parametrize(
-        ("before", "after"), [(None, "x"), ("x", "y"), ("x", None), (None, {"deep": [1, None]}), (0, False)]
+        ("field", "before", "after"),
+        [
+            ("providerID", None, "x"),
+            ("providerID", "x", "y"),
+            ("providerID", "x", None),
+            ("taints", None, [{"key": "a", "effect": "NoSchedule"}]),
+            ("unschedulable", None, True),
+            ("unschedulable", True, None),
+        ],
     )
     def test_it_sets_replaces_and_removes_and_its_inverse_restores_byte_for_byte(
-        self, cluster, kube, apply, before, after
+        self, cluster, kube, apply, field, before, after
     ):
-        found = cluster.put("Node", "", {"metadata": {"name": "n1"}, "spec": {} if before is None else {"it": before}})
+        spec = {} if before is None else {field: before}
+        found = cluster.put("Node", "", {"metadata": {"name": "n1"}, "spec": spec})
         target = ObjectRef(kind="Node", name="n1", uid=found["metadata"]["uid"])
-        write = Write(verb="patch", target=target, path="/spec/it", before=before, after=after)
+        write = Write(verb="patch", target=target, path=f"/spec/{field}", before=before, after=after)
         back = write.model_copy(update={"before": after, "after": before})
 
         apply(write, writing.read(kube, write))
-        assert cluster.get("Node", "", "n1")["spec"] == ({} if after is None else {"it": after})
+        assert cluster.get("Node", "", "n1")["spec"] == ({} if after is None else {field: after})
         assert writing.read(kube, write).done
 
         apply(back, writing.read(kube, back), undo=True)
@@ -328,7 +338,8 @@ class TestAnEviction:
         assert changed(cluster) == [("patch", 200), ("evict", 201)]
 
     def test_a_dry_run_asks_the_budget_too(self, cluster, kube, evict, apply):
-        cluster.store.status(("Pod", "shop", "p"), {"conditions": [{"type": "Ready", "status": "True"}]})
+        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        cluster.set_status("Pod", "shop", "p", ready)
         cluster.pdb("shop", "b", {"app": "p"}, min_available=1)
 
         with pytest.raises(Throttled):
@@ -336,7 +347,7 @@ class TestAnEviction:
 
     def test_a_pod_that_changed_since_the_read_is_neither_marked_nor_evicted(self, cluster, kube, evict, apply):
         seen = writing.read(kube, evict)
-        cluster.store.status(("Pod", "shop", "p"), {"phase": "Running"})
+        cluster.set_status("Pod", "shop", "p", {"phase": "Running", "message": "changed"})
 
         with pytest.raises(Conflict):
             apply(evict, seen)
@@ -345,7 +356,7 @@ class TestAnEviction:
     def test_a_pod_that_changes_after_its_mark_is_not_evicted(self, cluster, kube, evict):
         version = writing.read(kube, evict).resource_version
         marked = writing.mark_pod(kube, evict, mark="g/0", field_manager="akeso-test", resource_version=version)
-        cluster.store.status(("Pod", "shop", "p"), {"phase": "Running"})
+        cluster.set_status("Pod", "shop", "p", {"phase": "Running", "message": "changed"})
 
         with pytest.raises(Conflict):
             writing.evict(kube, evict, mark="g/0", resource_version=marked)

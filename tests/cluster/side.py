@@ -1,0 +1,135 @@
+"""One of the two API servers that are compared: what it is asked, and its normalised answers in order."""
+
+import contextlib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import urllib3
+
+from shared.dev.cluster import Cluster
+from tests.cluster import normal
+from tests.cluster.api import Answer, Api, Object, until
+
+_WATCHED_S = 10.0
+_GROUPS = {
+    "deployments": "apps/v1", "replicasets": "apps/v1", "statefulsets": "apps/v1", "daemonsets": "apps/v1",
+    "jobs": "batch/v1", "poddisruptionbudgets": "policy/v1", "horizontalpodautoscalers": "autoscaling/v2",
+}  # fmt: skip
+
+
+class Side:
+    """`side("GET", path)` asks and records; `quiet` only asks. Without a `cluster` it is the real one."""
+
+    def __init__(self, api: Api, namespace: str, cluster: Cluster | None = None) -> None:
+        self.namespace = namespace
+        self.answers: list[tuple[str, Any]] = []
+        self._api, self._cluster = api, cluster
+        self._seen = normal.Seen()
+
+    def at(self, plural: str, name: str = "", sub: str = "") -> str:
+        group = _GROUPS.get(plural, "v1")
+        root = f"/apis/{group}" if "/" in group else f"/api/{group}"
+        return "/".join(filter(None, (f"{root}/namespaces/{self.namespace}/{plural}", name, sub)))
+
+    def __call__(
+        self, method: str, path: str, body: Any = None, *, form: str = "application/json", quiet: bool = False,
+        keep: tuple[str, ...] = (), drop: tuple[str, ...] = (), token: str | None = None, **query: str,
+    ) -> Object:  # fmt: skip
+        """Send one request; `keep` and `drop` name the fields of an answered object that are compared, or are not."""
+        answer = self._api(method, path, body, form=form, token=token, **query)
+        self._seen.sent(body)
+        if quiet:
+            assert answer.status < 300, f"{method} {path}: {answer.said}"
+            self._seen.body(answer.body)
+        else:
+            asked = " ".join([method, path, *(f"{k}={v}" for k, v in query.items()), _text(body)])
+            self.answers.append((asked[:300], self._seen.answer(answer, keep=keep, drop=drop)))
+        return answer.body
+
+    def named(self, method: str, path: str, **query: str) -> Object:
+        """Send a request for a list, of which the names and the paging are compared."""
+        answer = self._api(method, path, **query)
+        self.answers.append((f"{method} {path} {query}", normal.names(answer)))
+        return answer.body
+
+    def note(self, **what: Any) -> None:
+        self.answers.append(("note", what))
+
+    def settle(self, path: str) -> None:
+        """Wait until the controllers have seen the object as it is."""
+        if self._cluster is not None:
+            self._cluster.tick()
+            return
+
+        def seen() -> bool:
+            found = self._api.ok("GET", path)
+            return bool(found.get("status", {}).get("observedGeneration", 0) >= found["metadata"]["generation"])
+
+        until(seen)
+        before = ""
+        while before != (before := self._api.ok("GET", path)["metadata"]["resourceVersion"]):
+            threading.Event().wait(0.3)
+
+    def budget(self, name: str) -> None:
+        """Wait until the budget's controller has counted, and compare what it says."""
+        path = self.at("poddisruptionbudgets", name)
+        self.settle(path)
+        self(
+            "GET", path,
+            keep=("status.currentHealthy", "status.desiredHealthy", "status.disruptionsAllowed",
+                  "status.expectedPods", "metadata.generation"),
+        )  # fmt: skip
+
+    @contextmanager
+    def refusing(self, reason: str, message: str) -> Iterator[None]:
+        """Let a ValidatingAdmissionPolicy refuse every write here, or the emulator say that one does."""
+        name = self.namespace
+        if self._cluster is not None:
+            self._cluster.refuse(policy=name, reason=reason, message=message)
+            yield
+            self._cluster.admit()
+            return
+        root = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpol"
+        here = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}
+        rule = {"apiVersions": ["*"], "operations": ["CREATE", "UPDATE", "DELETE"], "resources": ["*/*"]}
+        rules = [{"apiGroups": ["", "apps"], **rule}]
+        says = [{"expression": "false", "message": message, "reason": reason}]
+        policy = {"matchConstraints": {"resourceRules": rules, **here}, "validations": says, "failurePolicy": "Fail"}
+        binding = {"policyName": name, "validationActions": ["Deny"], "matchResources": here}
+        self._api.ok("POST", f"{root}icies", {"metadata": {"name": name}, "spec": policy})
+        try:
+            self._api.ok("POST", f"{root}icybindings", {"metadata": {"name": name}, "spec": binding})
+            until(lambda: "denied" in self._api("POST", self.at("configmaps"), {"metadata": {"name": "is-it-so"}},
+                                                dryRun="All").said)  # fmt: skip
+            yield
+        finally:
+            for plural in ("icybindings", "icies"):
+                self._api("DELETE", f"{root}{plural}/{name}")
+
+    def watch(self, path: str, count: int, *, meanwhile: Callable[[], None] | None = None, **query: str) -> None:
+        """Watch until `count` events have come or the stream ends, and compare them."""
+        query = {"watch": "true", "timeoutSeconds": "5", **query}
+        events: list[Any] = []
+        with self._api.stream(path, **query) as answer:
+            if answer.status != 200:
+                found = Answer(answer.status, json.loads(answer.read()))
+                self.answers.append((f"watch {path} {query}", self._seen.answer(found)))
+                return
+            if meanwhile is not None:
+                meanwhile()
+            rest = b""
+            with contextlib.suppress(urllib3.exceptions.HTTPError):
+                while len(events) < count and (chunk := answer.read1(65536)):
+                    *lines, rest = (rest + chunk).split(b"\n")
+                    events += [normal.event(json.loads(line)) for line in lines if line]
+        query.pop("resourceVersion", None)
+        self.answers.append((f"watch {path} {query}", events[:count]))
+
+
+def _text(body: Any) -> str:
+    text = "" if body is None else body.decode() if isinstance(body, bytes) else json.dumps(body)
+    return re.sub(r'"(uid|resourceVersion)": "[^"]*"|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}', r"\1", text)
