@@ -21,8 +21,9 @@ from aiohttp import web
 from shared.dev import cluster_budget
 from shared.dev.cluster_controller import BEHAVIOUR, MOVE_AFTER, READY_AFTER, Controller
 from shared.dev.cluster_errors import ApiError, refused
-from shared.dev.cluster_http import READS, Answer, Api, Target, check, left_out, number, selector, target
+from shared.dev.cluster_http import Answer, Api
 from shared.dev.cluster_list import events, there
+from shared.dev.cluster_route import READS, Target, check, left_out, number, selector, target
 from shared.dev.cluster_store import Key, Object, Store
 from shared.kube.selector import Selector
 

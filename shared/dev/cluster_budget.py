@@ -8,6 +8,7 @@ import math
 from typing import Any, Final
 
 from shared import clock
+from shared.dev import cluster_delete
 from shared.dev.cluster_errors import ApiError, bad
 from shared.dev.cluster_store import Admit, Key, Object, Store, anybody
 from shared.kube.selector import Selector
@@ -106,7 +107,7 @@ def evict(store: Store, key: Key, body: Object, *, dry_run: bool, admit: Admit =
         if _phase(pod) not in _OVER | {"Pending"} and "deletionTimestamp" not in pod["metadata"]:
             _ask_budgets(store, namespace, pod, dry_run=dry_run)
         grace_s, leaves = options.get("gracePeriodSeconds"), "deletionTimestamp" in pod["metadata"]
-        last = store.begin_delete(key, uid=wanted.get("uid", ""), version=wanted.get("resourceVersion", ""),
+        last = cluster_delete.begin(store, key, uid=wanted.get("uid", ""), version=wanted.get("resourceVersion", ""),
                                   grace_s=grace_s, dry_run=dry_run)  # fmt: skip
         if not dry_run and not leaves and store.find(*key) is not None:
             store.status(key, _told(last))

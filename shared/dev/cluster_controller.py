@@ -10,7 +10,7 @@ import secrets
 from typing import Final
 
 from shared import clock
-from shared.dev import cluster_budget
+from shared.dev import cluster_budget, cluster_delete
 from shared.dev.cluster_budget import is_ready
 from shared.dev.cluster_store import Key, Object, Store
 from shared.model.base import canonical
@@ -39,7 +39,7 @@ class Controller:
 
     def _collect(self) -> None:
         """End what is on its way out, then what nobody owns any more."""
-        self._store.end_deletions()
+        cluster_delete.end(self._store)
         for above, below in (("Deployment", "ReplicaSet"), ("ReplicaSet", "Pod")):
             alive = {owner["metadata"]["uid"] for owner in self._store.all(above)}
             for owned in self._store.all(below):

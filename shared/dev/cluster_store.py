@@ -20,7 +20,6 @@ from shared.dev.cluster_errors import (
     bad,
     invalid,
     not_found,
-    precondition,
     resource,
     stale,
     unreadable_patch,
@@ -39,7 +38,6 @@ Admit = Callable[[str, Key], None]  # asked with the verb before a client's chan
 
 FIRST: Final = 1000  # a version before it is one that the server has forgotten
 _KEPT: Final = 20_000  # changes that can be watched or paged from
-_GRACE_S: Final = 30
 _UNCOUNTED: Final = frozenset({"Namespace", "Node", "PersistentVolumeClaim", "HorizontalPodAutoscaler"})
 _SERVERS_OWN: Final = ("creationTimestamp", "generation", "managedFields")
 
@@ -78,6 +76,10 @@ class Store:
         with self.lock:
             here = [o for key, o in self._objects.items() if key[0] == kind and namespace in {"", key[1]}]
             return [found for found in here if selector.matches(found["metadata"].get("labels") or {})]
+
+    def everything(self) -> dict[Key, Object]:
+        with self.lock:
+            return dict(self._objects)
 
     def as_of(self, version: int, kind: str) -> dict[Key, Object]:
         """The objects of a kind as they were at that version. Raises ApiError 410 when that is forgotten."""
@@ -138,7 +140,7 @@ class Store:
                 meta["managedFields"] = managers.updated(kind, _blank(new), new, Manager(manager, operation))
             if not meta.get("managedFields"):
                 meta.pop("managedFields", None)
-            return self._save((kind, namespace, name), None, new, dry_run=dry_run)
+            return self.save((kind, namespace, name), None, new, dry_run=dry_run)
 
     def patch(
         self, key: Key, body: Any, *, manager: str, dry_run: bool = False, trusted: bool = False, form: str = "",
@@ -214,13 +216,13 @@ class Store:
             admit("patch", key)
             if manager and now.get("managedFields"):
                 now["managedFields"] = managers.updated(kind, old, new, Manager(manager, "Update", sub))
-            return self._save(key, old, new, dry_run=dry_run)
+            return self.save(key, old, new, dry_run=dry_run)
 
     def status(self, key: Key, status: Object) -> Object:
         """Replace an object's status as its controller does; the spec's generation does not move."""
         with self.lock:
             old = self.get(*key)
-            return self._save(key, old, {**old, "metadata": dict(old["metadata"]), "status": status})
+            return self.save(key, old, {**old, "metadata": dict(old["metadata"]), "status": status})
 
     def delete(self, key: Key) -> Object:
         """Remove it now; with a namespace goes what is in it."""
@@ -228,54 +230,8 @@ class Store:
             found = self.get(*key)
             inside = [k for k in self._objects if key[0] == "Namespace" and k[1] == key[2]]
             for gone in (*inside, key):
-                self._forget(gone)
+                self.forget(gone)
             return found
-
-    def begin_delete(
-        self, key: Key, *, uid: str = "", version: str = "", grace_s: int | None = None, dry_run: bool = False,
-        admit: Admit = anybody,
-    ) -> Object:  # fmt: skip
-        """Delete as a client may: now, or after a pod's grace, a namespace's content, the finalizers.
-
-        Answers the object as it then is, or was at last.
-        """
-        with self.lock:
-            old = self.get(*key)
-            meta = dict(old["metadata"])
-            for field, wanted in (("uid", uid), ("resourceVersion", version)):
-                if wanted and wanted != meta[field]:
-                    raise precondition(key[0], key[2], field, wanted, meta[field])
-            admit("delete", key)
-            grace_s = _grace(old, grace_s)
-            held = bool(meta.get("finalizers")) or key[0] == "Namespace"
-            if "deletionTimestamp" in meta and (held or (grace_s and grace_s >= meta["deletionGracePeriodSeconds"])):
-                return old
-            if "deletionTimestamp" not in meta:
-                meta |= {"generation": meta["generation"] + 1} if "generation" in meta else {}
-                meta["deletionTimestamp"] = clock.iso(clock.now_ms() + grace_s * 1000)
-            if key[0] != "Namespace":
-                meta["deletionGracePeriodSeconds"] = grace_s
-            new = {**old, "metadata": meta}
-            if key[0] == "Namespace":
-                new["status"] = {"phase": "Terminating"}
-            if held or grace_s:
-                return self._save(key, old, new, dry_run=dry_run)
-            return new if dry_run else self._forget(key, new)
-
-    def end_deletions(self) -> None:
-        """Remove what is on its way out and held by nobody, as kubelets and the namespace controller do."""
-        with self.lock:
-            for namespace in [o for o in self.all("Namespace") if "deletionTimestamp" in o["metadata"]]:
-                name = namespace["metadata"]["name"]
-                inside = [key for key in self._objects if key[1] == name]
-                for key in inside:
-                    self.begin_delete(key, grace_s=0)
-                if not any(key[1] == name for key in self._objects):
-                    self._forget(("Namespace", "", name))
-            for key, found in list(self._objects.items()):
-                meta = found["metadata"]
-                if key[0] != "Namespace" and "deletionTimestamp" in meta and not meta.get("finalizers"):
-                    self._forget(key)
 
     def _admit_to(self, namespace: str, kind: str, name: str) -> None:
         home = self.get("Namespace", "", namespace) if namespace else {"metadata": {}}
@@ -286,7 +242,8 @@ class Store:
             raise ApiError(403, "Forbidden", f"{said} because it is being terminated", **about(kind, name),
                            causes=[cause])  # fmt: skip
 
-    def _save(self, key: Key, old: Object | None, new: Object, *, dry_run: bool = False) -> Object:
+    def save(self, key: Key, old: Object | None, new: Object, *, dry_run: bool = False) -> Object:
+        """Put the object there under a new version; the old one if that is the same. Hold the lock."""
         if old is not None and canonical(old) == canonical(new):
             return old
         meta, before = new["metadata"], old or {"metadata": {}}
@@ -296,14 +253,15 @@ class Store:
             return new
         was_held = "deletionTimestamp" in before["metadata"] and before["metadata"].get("finalizers")
         if was_held and not meta.get("finalizers"):
-            self._forget(key)
+            self.forget(key)
             return new
         self._remember(key, old, new)
         meta["resourceVersion"] = str(self.version)
         self._objects[key] = new
         return new
 
-    def _forget(self, key: Key, last: Object | None = None) -> Object:
+    def forget(self, key: Key, last: Object | None = None) -> Object:
+        """Take the object away; what it was at last. Hold the lock."""
         old = self._objects.pop(key)
         self._remember(key, old, None)
         last = last or old
@@ -357,13 +315,6 @@ def _default(new: Object) -> None:
         new["spec"] = {"finalizers": ["kubernetes"]}
         new.setdefault("status", {"phase": "Active"})
         meta["labels"] = (meta.get("labels") or {}) | {"kubernetes.io/metadata.name": meta["name"]}
-
-
-def _grace(found: Object, wanted: int | None) -> int:
-    spec, status = found.get("spec") or {}, found.get("status") or {}
-    if found["kind"] != "Pod" or not spec.get("nodeName") or status.get("phase") in {"Succeeded", "Failed"}:
-        return 0
-    return int(spec.get("terminationGracePeriodSeconds", _GRACE_S) if wanted is None else wanted)
 
 
 def _blank(new: Object) -> Object:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from shared.dev import cluster_schema
-from shared.dev.cluster_http import LEFT_OUT
+from shared.dev.cluster_route import LEFT_OUT
 
 TOKEN = "a-token"  # as in conftest.py
 WEB = "/apis/apps/v1/namespaces/shop/deployments/web"

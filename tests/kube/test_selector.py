@@ -26,7 +26,24 @@ def test_a_query_selects_as_the_grammar_says(text, labels, matches):
     assert Selector.parse(text).matches(labels) is matches
 
 
-@pytest.mark.parametrize("text", ["app=web=x", "in (a)", "app in a", "!app=web", "app>3", ",", "a b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "app=web=x",
+        "in (a)",
+        "app in a",
+        "!app=web",
+        "app>3",
+        ",",
+        "a b",
+        "-a",
+        "a=-b",
+        "a/b/c",
+        "a=/",
+        "a" * 64,
+        "a=" + "b" * 64,
+    ],
+)
 def test_a_query_that_is_none_is_refused(text):
     with pytest.raises(MalformedError):
         Selector.parse(text)
