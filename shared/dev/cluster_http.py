@@ -55,6 +55,7 @@ class Api:
         body = self._object("Eviction" if where.verb == "evict" else kind, query, headers, data, odd)
         warnings = _warnings(query, odd)
         if where.verb == "evict":
+            _only_background(body.get("deleteOptions") or {})
             return Answer(201, cluster_budget.evict(self._store, where.key, body, dry_run=dry_run, admit=self._admit),
                           warnings)  # fmt: skip
         made = self._store.create(kind, namespace, body, manager=manager, dry_run=dry_run, trusted=False,
@@ -125,11 +126,9 @@ class Api:
                 options |= {"dryRun": ["All"]} if "dryRun" in query else {}
             wanted, grace = options.get("preconditions") or {}, options.get("gracePeriodSeconds")
             grace = None if grace is None else int(grace)
-            policy = options.get("propagationPolicy", "Background")
         except (ValueError, AttributeError) as error:
             raise bad(f"the options of the deletion cannot be read: {error}") from error
-        if policy != "Background":
-            raise left_out("propagation", str(policy))
+        _only_background(options)
         last = cluster_delete.begin(
             self._store, key, uid=wanted.get("uid", ""), version=wanted.get("resourceVersion", ""),
             grace_s=grace, dry_run="All" in (options.get("dryRun") or []), admit=self._admit,
@@ -141,6 +140,12 @@ class Api:
         details = {field: value for field, value in about(key[0], key[2]).items() if value}
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
                 "details": details | {"uid": last["metadata"]["uid"]}}  # fmt: skip
+
+
+def _only_background(options: Object) -> None:
+    policy = options.get("propagationPolicy", "Background")
+    if policy != "Background" or options.get("orphanDependents"):
+        raise left_out("propagation", f"propagation {policy}")
 
 
 def _only_json(headers: Mapping[str, str]) -> None:

@@ -51,7 +51,10 @@ ASKED = {
              Asked("PATCH", WEB + "?fieldManager=m", {}, "application/apply-patch+cbor"),
              Asked("DELETE", WEB, {}, "application/yaml")],
     "propagation": [Asked("DELETE", WEB + "?propagationPolicy=Foreground"),
-                    Asked("DELETE", WEB, {"propagationPolicy": "Orphan"})],
+                    Asked("DELETE", WEB, {"propagationPolicy": "Orphan"}),
+                    Asked("DELETE", WEB, {"orphanDependents": True}),
+                    Asked("POST", PODS + "/p/eviction", {
+                        "metadata": {"name": "p"}, "deleteOptions": {"propagationPolicy": "Foreground"}})],
     "apply-sub": [Asked("PATCH", WEB + "/status?fieldManager=m", {}, APPLY)],
 }  # fmt: skip
 
