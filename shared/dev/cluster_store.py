@@ -106,7 +106,10 @@ class Store:
         """Make an object, by the trusted as it is. Others' has no status, no identity yet, and is validated."""
         new = schema.decode(kind, body).value if operation == "Apply" else copy.deepcopy(body)
         new = {**new, "apiVersion": KINDS[kind].api, "kind": kind}
-        meta = new["metadata"] = dict(new.get("metadata") or {})
+        # What is empty is not there, as after any later write.
+        meta = new["metadata"] = {
+            key: part for key, part in (new.get("metadata") or {}).items() if part not in ({}, [])
+        }
         if not meta.get("name") and meta.get("generateName"):
             meta["name"] = meta["generateName"] + secrets.token_hex(3)[:5]
         name = str(meta.get("name") or "")

@@ -56,6 +56,7 @@ class TestJsonPatch:
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": before["uid"]},
             {"op": "replace", "path": "/spec/replicas", "value": 5},
+            {"op": "add", "path": "/metadata/annotations", "value": {}},
             {"op": "add", "path": "/metadata/annotations/a.b~1c~0d", "value": "x"},
             {"op": "add", "path": "/spec/template/spec/containers/-", "value": {"name": "second", "image": "i:1"}},
             {"op": "add", "path": "/spec/template/spec/containers/0", "value": {"name": "zeroth", "image": "i:1"}},
