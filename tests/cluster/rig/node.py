@@ -42,7 +42,7 @@ def parts(node: Node, folder: Path, kube: Path, cgroup: str) -> list[Part]:
         f"--root-dir={home / 'kubelet'}", f"--hostname-override={node.name}", f"--node-ip={node.address}",
     ]  # fmt: skip
     proxy = [
-        str(kube), "proxy", f"--kubeconfig={folder / 'proxy.yaml'}", "--proxy-mode=nftables",
+        str(kube), "kube-proxy", f"--kubeconfig={folder / 'proxy.yaml'}", "--proxy-mode=nftables",
         f"--cluster-cidr={plane.PODS}", f"--hostname-override={node.name}", "--conntrack-max-per-core=0",
         "--conntrack-min=0", "--conntrack-tcp-timeout-established=0", "--conntrack-tcp-timeout-close-wait=0",
     ]  # fmt: skip

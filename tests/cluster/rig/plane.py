@@ -78,7 +78,7 @@ def parts(folder: Path, kube: Path, etcd: Path) -> list[Part]:
         "--initial-advertise-peer-urls=http://127.0.0.1:2380", "--initial-cluster=default=http://127.0.0.1:2380",
     ]  # fmt: skip
     server = [
-        str(kube), "apiserver", f"--etcd-servers={_ETCD}", f"--secure-port={PORT}", "--bind-address=0.0.0.0",
+        str(kube), "kube-apiserver", f"--etcd-servers={_ETCD}", f"--secure-port={PORT}", "--bind-address=0.0.0.0",
         f"--advertise-address={ADDRESS}", f"--tls-cert-file={certs / 'apiserver.crt'}",
         f"--tls-private-key-file={certs / 'apiserver.key'}", f"--client-ca-file={certs / 'ca.crt'}",
         f"--kubelet-client-certificate={certs / 'kubelet-client.crt'}",
@@ -91,13 +91,13 @@ def parts(folder: Path, kube: Path, etcd: Path) -> list[Part]:
         f"--audit-log-path={folder / 'audit.log'}", "--anonymous-auth=true",
     ]  # fmt: skip
     manager = [
-        str(kube), "controller-manager", f"--kubeconfig={folder / 'controller-manager.yaml'}", "--leader-elect=false",
+        str(kube), "kube-controller-manager", f"--kubeconfig={folder / 'controller-manager.yaml'}", "--leader-elect=false",
         "--use-service-account-credentials=true", f"--service-account-private-key-file={certs / 'accounts.key'}",
         f"--root-ca-file={certs / 'ca.crt'}", f"--cluster-signing-cert-file={certs / 'ca.crt'}",
         f"--cluster-signing-key-file={certs / 'ca.key'}",
         "--node-monitor-grace-period=16s", "--node-monitor-period=2s",  # a lost node is noticed in a test's patience
     ]  # fmt: skip
-    scheduler = [str(kube), "scheduler", f"--kubeconfig={folder / 'scheduler.yaml'}", "--leader-elect=false"]
+    scheduler = [str(kube), "kube-scheduler", f"--kubeconfig={folder / 'scheduler.yaml'}", "--leader-elect=false"]
     return [
         Part("etcd", store),
         Part("apiserver", server),

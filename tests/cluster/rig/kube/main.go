@@ -20,12 +20,12 @@ import (
 )
 
 var programs = map[string]func() *cobra.Command{
-	"apiserver":          apiserver.NewAPIServerCommand,
-	"controller-manager": manager.NewControllerManagerCommand,
-	"scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
-	"kubelet":            func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
-	"proxy":              proxy.NewProxyCommand,
-	"kubectl":            kubectl.NewDefaultKubectlCommand,
+	"kube-apiserver":          apiserver.NewAPIServerCommand,
+	"kube-controller-manager": manager.NewControllerManagerCommand,
+	"kube-scheduler":          func() *cobra.Command { return scheduler.NewSchedulerCommand() },
+	"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
+	"kube-proxy":              proxy.NewProxyCommand,
+	"kubectl":                 kubectl.NewDefaultKubectlCommand,
 }
 
 func main() {
@@ -34,9 +34,10 @@ func main() {
 		program = programs[os.Args[1]]
 	}
 	if program == nil {
-		fmt.Fprintln(os.Stderr, "usage: kube apiserver|controller-manager|scheduler|kubelet|proxy|kubectl [flags]")
+		fmt.Fprintln(os.Stderr, "usage: kube kube-apiserver|kube-controller-manager|kube-scheduler|kubelet|kube-proxy|kubectl [flags]")
 		os.Exit(2)
 	}
-	os.Args = append(os.Args[:1], os.Args[2:]...)
+	// Under its own name: clients are known to the API server, and as writers of fields, by what they were called as.
+	os.Args = os.Args[1:]
 	os.Exit(cli.Run(program()))
 }
