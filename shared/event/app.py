@@ -43,9 +43,13 @@ def _prepare(name: str) -> None:
     # gunicorn's thread worker waits five seconds for a silent connection's first byte: a burst stalls in such steps.
     # functions-framework imports it only after us, and reads the constant at each connection.
     with contextlib.suppress(ImportError):  # its debug server does without
+        from gunicorn import config
         from gunicorn.workers import gthread
 
         gthread.DEFAULT_WORKER_DATA_TIMEOUT = _FIRST_BYTE_S
+        # A socket in the home folder, by which the server can be commanded: nobody asked for one, a pod has no place
+        # for it, and each start would end in an error line.
+        config.ControlSocketDisable.default = True
 
 
 def _body(request: Request, limit: int) -> bytes:

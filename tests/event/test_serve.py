@@ -5,6 +5,7 @@ from urllib.parse import unquote
 
 import flask
 import functions_framework
+import gunicorn.config
 import pytest
 
 from shared import clock
@@ -502,6 +503,11 @@ class TestStart:
         monkeypatch.setenv("AKESO_SECRETS_DIR", "/nowhere")
         monkeypatch.setenv("AKESO_REDIS__URL", "redis://nowhere.invalid:1")
         Function()
+
+    @pytest.mark.usefixtures("folder")
+    def test_leaves_the_server_no_socket_by_which_it_could_be_commanded(self):
+        Function()
+        assert gunicorn.config.Config().control_socket_disable is True
 
     @pytest.mark.usefixtures("folder")
     def test_gives_a_function_by_its_name(self):
