@@ -29,12 +29,12 @@ RUN python -m pip install --no-cache-dir --disable-pip-version-check --no-deps -
  && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /app
 
 FROM ${PYTHON}
-# The official image brings its library without byte code, installers (once more inside ensurepip), and the distribution's
-# programs that change the user.
+# The official image brings its library without byte code (what pip needs it writes, dependent on times: hence -f), installers
+# (once more inside ensurepip), and the distribution's programs that change the user.
 RUN python -m pip uninstall --yes --quiet --root-user-action ignore setuptools wheel pip \
  && library=$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))') \
  && rm -rf "$library/ensurepip" \
- && python -m compileall -q -j 0 --invalidation-mode unchecked-hash \
+ && python -m compileall -q -f -j 0 --invalidation-mode unchecked-hash \
       -x '/(tests?|idlelib|lib2to3|tkinter|turtledemo)/' "$library" \
  && find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 COPY --from=build /opt/akeso /opt/akeso

@@ -7,7 +7,8 @@ its mounts and processes with it.
 
 How the stand-in for `python:3.11-slim` differs from it: Python is Debian's 3.11.2 in /usr and not the newest 3.11 in
 /usr/local (what is installed lands in dist-packages there); pip is 23.0.1; there is no apt. Alike are the names
-`python`, `python3` and `pip`, a pip that installs and uninstalls itself, `venv`, ensurepip, and a library without byte code.
+`python`, `python3` and `pip`, a pip that installs and uninstalls itself, `venv`, ensurepip, and a library without byte
+code.
 """
 
 import ast
