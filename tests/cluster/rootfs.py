@@ -104,9 +104,13 @@ def running(
             url = f"http://127.0.0.1:{port}"
             _wait(process, port, folder / "log")
             seconds = time.monotonic() - began
-            yield Running(url, seconds, folder / "log", tmp, _child(process.pid))
+            yield Running(url, seconds, folder / "log", tmp, _children(process.pid)[0])
         finally:
-            process.send_signal(signal.SIGKILL)  # the first process of the namespace goes with it, and that with all
+            # The namespace ends with its first process. `--kill-child` does not reach it: who changes its user forgets
+            # whose death it was to follow.
+            for first in _children(process.pid):
+                os.kill(first, signal.SIGKILL)
+            process.kill()
             process.wait()
 
 
@@ -125,8 +129,11 @@ def _wait(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     raise AssertionError(f"no answer (exit {process.poll()}): {log.read_text()[-2000:]}")
 
 
-def _child(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:  # it has ended
+        return []
 
 
 def _free_port() -> int:

@@ -4,6 +4,7 @@ The image is built twice: once from this tree, and once from a copy that stands 
 another configuration of pip, so that whatever the image takes from the machine that builds it is a difference.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import json
@@ -23,6 +24,7 @@ import pytest
 from shared.action.catalogue import Catalogue
 from shared.action.render import render, triggers_and_services
 from shared.errors import UnavailableError
+from tests.cluster.api import until
 from tests.cluster.rig import image as maker
 from tests.cluster.rootfs import USER, Image, files, running, unpack
 
@@ -248,6 +250,13 @@ class TestAFunction:
         with started(built, tmp_path, service) as function:
             assert function.log.read_text() == ""
 
+    def test_ends_with_all_its_processes(self, built, tmp_path):
+        (guard,) = (one for one in services() if one["metadata"]["name"] == "guard")
+        with started(built, tmp_path, guard) as function:
+            theirs = Path(f"/proc/{function.pid}/ns/pid").readlink()
+            assert len(inside(theirs)) > 1  # the server and its worker
+        until(lambda: not inside(theirs), "a process of it is left")
+
     def test_without_byte_code_would_be_seen_compiling(self, built, tmp_path):
         (guard,) = (one for one in services() if one["metadata"]["name"] == "guard")
         with started(built, tmp_path, guard, hidden=("/app/shared/event/__pycache__",), PYTHONVERBOSE="1") as function:
@@ -309,10 +318,17 @@ def content(folder: Path) -> dict[str, tuple[int, str]]:
 def command_lines() -> list[str]:
     found = []
     for process in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
+        with contextlib.suppress(OSError):  # it has just ended
             found.append(process.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:  # it has just ended
-            continue
+    return found
+
+
+def inside(namespace: Path) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if (process / "ns" / "pid").readlink() == namespace:
+                found.append(process.name)
     return found
 
 
