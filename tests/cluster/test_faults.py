@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from shared.dev.cluster_budget import is_ready
 from tests.cluster.api import until
 from tests.cluster.conftest import FAST
 from tests.flows.harness import Scene
@@ -352,7 +353,7 @@ def _pods(story, namespace):
 def _on(story, namespace, node, *, ready=False):
     pods = [pod for pod in _pods(story, namespace) if pod["spec"].get("nodeName") == node]
     live = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    return [pod for pod in live if not ready or "'type': 'Ready', 'status': 'True'" in str(pod["status"])]
+    return [pod for pod in live if not ready or is_ready(pod)]
 
 
 def _leaves_at_once():

@@ -91,7 +91,8 @@ def parts(folder: Path, kube: Path, etcd: Path) -> list[Part]:
         f"--audit-log-path={folder / 'audit.log'}", "--anonymous-auth=true",
     ]  # fmt: skip
     manager = [
-        str(kube), "kube-controller-manager", f"--kubeconfig={folder / 'controller-manager.yaml'}", "--leader-elect=false",
+        str(kube), "kube-controller-manager", "--leader-elect=false",
+        f"--kubeconfig={folder / 'controller-manager.yaml'}",
         "--use-service-account-credentials=true", f"--service-account-private-key-file={certs / 'accounts.key'}",
         f"--root-ca-file={certs / 'ca.crt'}", f"--cluster-signing-cert-file={certs / 'ca.crt'}",
         f"--cluster-signing-key-file={certs / 'ca.key'}",
