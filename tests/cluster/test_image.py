@@ -26,6 +26,7 @@ from shared.action.render import render, triggers_and_services
 from shared.errors import UnavailableError
 from tests.cluster.api import until
 from tests.cluster.rig import image as maker
+from tests.cluster.rig import images
 from tests.cluster.rootfs import USER, Image, files, running, unpack
 
 pytestmark = pytest.mark.skipif(bool(maker.missing()), reason=f"no image here without {', '.join(maker.missing())}")
@@ -269,8 +270,8 @@ class TestPacking:
         (tmp_path / "etc").mkdir()
         (tmp_path / "etc" / "motd").write_text("hello")
         content = {"bin/tool": Path(sys.executable).resolve(), "bin/sh": "tool", "etc": tmp_path / "etc"}
-        archive = maker.pack(content, "node.test/tool:1", tmp_path / "tool.tar", "/bin/tool", "-V")
-        same = maker.pack(content, "node.test/tool:1", tmp_path / "same.tar", "/bin/tool", "-V")
+        archive = images.pack(content, "node.test/tool:1", tmp_path / "tool.tar", "/bin/tool", "-V")
+        same = images.pack(content, "node.test/tool:1", tmp_path / "same.tar", "/bin/tool", "-V")
         assert archive.read_bytes() == same.read_bytes()
         into = tmp_path / "into"
         into.mkdir()

@@ -1,7 +1,7 @@
 """`python -m tests.cluster.rig up | test [PYTEST ARGUMENTS] | run COMMAND...`: what the make targets call.
 
-`up` keeps a cluster until Ctrl-C. `test` runs pytest inside its network, or, with --on FILE, here against the cluster
-that FILE names. `run` runs a command here; `{}` in it becomes the path of a kubeconfig that works here.
+`up` keeps a cluster until Ctrl-C. `test` builds the image, which needs the package registries, and then runs pytest
+inside the cluster's network, or, with --on FILE, here against the cluster that FILE names. `run` runs a command here; `{}` in it becomes the path of a kubeconfig that works here.
 """
 
 import os
@@ -14,12 +14,13 @@ from types import FrameType
 from typing import NoReturn
 
 from shared.errors import AkesoError
-from tests.cluster.rig import plane
+from tests.cluster.rig import build, image, needs, plane
 from tests.cluster.rig.machine import Machine
 from tests.cluster.rig.relay import Relay
 
 _SKIP = "MAY_SKIP"
-_TESTS = ["-p", "no:cacheprovider", "tests/cluster", "tests/flows", "tests/contract/test_actions_live.py"]
+_IMAGE = "tests/cluster/test_image.py"
+_TESTS = ["tests/cluster", "tests/contract/test_actions_live.py", "tests/flows", f"--deselect={_IMAGE}"]
 
 
 def main(arguments: list[str]) -> int:
@@ -45,7 +46,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _up() -> int:
-    with Machine() as machine, Relay(machine.pid, (plane.ADDRESS, plane.PORT)) as relay:
+    with Machine() as machine, Relay((plane.ADDRESS, plane.PORT), pid=machine.pid) as relay:
         print(f"KUBECONFIG={_outside(machine, relay)}")
         print(f"kubectl:  {machine.folder}/bin/kube kubectl --kubeconfig {machine.folder}/kubeconfig get nodes")
         print(f"product:  .venv/bin/akeso dev --kubeconfig {machine.folder}/kubeconfig")
@@ -55,7 +56,7 @@ def _up() -> int:
 
 
 def _run(command: list[str]) -> int:
-    with Machine() as machine, Relay(machine.pid, (plane.ADDRESS, plane.PORT)) as relay:
+    with Machine() as machine, Relay((plane.ADDRESS, plane.PORT), pid=machine.pid) as relay:
         file = str(_outside(machine, relay))
         return subprocess.run([word.replace("{}", file) for word in command], check=False).returncode
 
@@ -68,18 +69,23 @@ def _test(arguments: list[str]) -> int:
             return 2
         print(f"testing on the cluster of {file}, in namespaces akeso-test-* that are removed at the end", flush=True)
         return _pytest([], file, arguments[2:], {})
+    needs.check()
+    built = 0 if arguments else _pytest([], None, [_IMAGE], {})
+    archive = image.akeso_image(build.cache().parent / "image")
     with Machine() as machine:
-        return _pytest(machine.enter(), machine.kubeconfig, arguments, {"AKESO_RIG": str(machine.folder)})
+        env = {"AKESO_RIG": str(machine.folder), "AKESO_IMAGE": str(archive)}
+        return _pytest(machine.enter(), machine.kubeconfig, arguments, env) or built
 
 
-def _pytest(enter: list[str], kubeconfig: Path, arguments: list[str], env: dict[str, str]) -> int:
-    command = [*enter, sys.executable, "-m", "pytest", "--kubeconfig", str(kubeconfig), *(arguments or _TESTS)]
+def _pytest(enter: list[str], kubeconfig: Path | None, arguments: list[str], env: dict[str, str]) -> int:
+    on = ["--kubeconfig", str(kubeconfig)] if kubeconfig else []
+    command = [*enter, sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *on, *(arguments or _TESTS)]
     return subprocess.run(command, env={**os.environ, **env}, check=False).returncode
 
 
 def _outside(machine: Machine, relay: Relay) -> Path:
     file = machine.folder / "kubeconfig"
-    plane.kubeconfig(machine.folder, "admin", file, server=relay.url)
+    plane.kubeconfig(machine.folder, "admin", file, server=f"https://{relay.host}:{relay.port}")
     return file
 
 

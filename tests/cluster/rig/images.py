@@ -3,67 +3,71 @@
 import hashlib
 import io
 import json
+import platform
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 BUSYBOX: Final = "docker.io/library/busybox:1.36"  # the name that every other cluster can pull
-_MEDIA: Final = "application/vnd.oci.image"
 
 
-def busybox(out: Path, name: str, *, command: list[str]) -> Path:
-    """Pack Debian's static busybox as an image of that name, which runs `command` by default."""
-    with tarfile.open(out.with_suffix(".layer"), "w") as layer:
-        for folder in ("bin", "tmp", "etc"):
-            entry = tarfile.TarInfo(folder)
-            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
-            layer.addfile(entry)
-        binary = str(Path(shutil.which("busybox") or "busybox").resolve())
-        layer.add(binary, "bin/busybox")
-        listed = subprocess.run([binary, "--list"], capture_output=True, text=True, check=True).stdout.split()
-        for applet in sorted({*listed} - {"busybox"}):
-            entry = tarfile.TarInfo(f"bin/{applet}")
-            entry.type, entry.linkname = tarfile.SYMTYPE, "busybox"
-            layer.addfile(entry)
-    return _image(out, name, out.with_suffix(".layer"), command)
+def busybox() -> dict[str, Path | str]:
+    """Debian's static busybox and a link for each of its applets, as content for `pack`."""
+    binary = Path(shutil.which("busybox") or "busybox").resolve()
+    applets = subprocess.run([binary, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    return {"bin/busybox": binary} | {f"bin/{applet}": "busybox" for applet in applets if applet != "busybox"}
 
 
-def _image(out: Path, name: str, layer: Path, command: list[str]) -> Path:
-    """An OCI layout in a tar, with one layer, which is used up."""
-    digest = hashlib.sha256(layer.read_bytes()).hexdigest()
-    config = {
-        "architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/bin"], "Cmd": command},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
-    }  # fmt: skip
-    described = {"mediaType": f"{_MEDIA}.layer.v1.tar", "digest": f"sha256:{digest}", "size": layer.stat().st_size}
+def pack(content: Mapping[str, Path | str], name: str, archive: Path, *entrypoint: str) -> Path:
+    """Make an OCI archive with one layer: path in the image to a file or folder of ours, or, as text, to a link's aim.
+
+    The same content gives the same bytes. All belongs to root.
+    """
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        for path, source in sorted(content.items()):
+            if isinstance(source, Path):
+                tar.add(source, path, filter=_plain)
+            else:
+                link = tarfile.TarInfo(path)
+                link.type, link.linkname = tarfile.SYMTYPE, source
+                tar.addfile(link)
     blobs: dict[str, bytes] = {}
 
-    def blob(kind: str, value: object) -> dict[str, object]:
-        data = json.dumps(value).encode()
-        name = hashlib.sha256(data).hexdigest()
-        blobs[name] = data
-        return {"mediaType": f"{_MEDIA}.{kind}", "digest": f"sha256:{name}", "size": len(data)}
+    def blob(kind: str, data: bytes) -> dict[str, str | int]:
+        digest = hashlib.sha256(data).hexdigest()
+        blobs[f"blobs/sha256/{digest}"] = data
+        media = f"application/vnd.oci.image.{kind}"
+        return {"mediaType": media, "digest": f"sha256:{digest}", "size": len(data)}
 
-    manifest = {"schemaVersion": 2, "mediaType": f"{_MEDIA}.manifest.v1+json",
-                "config": blob("config.v1+json", config), "layers": [described]}  # fmt: skip
-    entry = blob("manifest.v1+json", manifest)
-    notes = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name.rpartition(":")[2]}
-    index = {"schemaVersion": 2, "manifests": [entry | {"annotations": notes}]}
-    with tarfile.open(out, "w") as image:
-        for path, data in _files(blobs, index):
+    described = blob("layer.v1.tar", layer.getvalue())
+    config = {
+        "architecture": _architecture(), "os": "linux", "config": {"Entrypoint": entrypoint, "Env": ["PATH=/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [described["digest"]]},
+    }  # fmt: skip
+    configured = blob("config.v1+json", json.dumps(config).encode())
+    manifest = {"schemaVersion": 2, "config": configured, "layers": [described]}
+    entry = blob("manifest.v1+json", json.dumps(manifest).encode())
+    names = {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name}
+    index = {"schemaVersion": 2, "manifests": [{**entry, "annotations": names}]}
+    blobs |= {"oci-layout": b'{"imageLayoutVersion":"1.0.0"}', "index.json": json.dumps(index).encode()}
+    with tarfile.open(archive, "w") as tar:
+        for path, data in blobs.items():
             info = tarfile.TarInfo(path)
             info.size = len(data)
-            image.addfile(info, io.BytesIO(data))
-        image.add(layer, f"blobs/sha256/{digest}")
-    layer.unlink()
-    return out
+            tar.addfile(info, io.BytesIO(data))
+    return archive
 
 
-def _files(blobs: dict[str, bytes], index: object) -> Iterator[tuple[str, bytes]]:
-    yield "oci-layout", b'{"imageLayoutVersion":"1.0.0"}'
-    yield "index.json", json.dumps(index).encode()
-    for name, data in blobs.items():
-        yield f"blobs/sha256/{name}", data
+def _plain(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    info.mtime = info.uid = info.gid = 0
+    info.uname = info.gname = ""
+    return info
+
+
+def _architecture() -> str:
+    machine = platform.machine()
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(machine, machine)

@@ -42,8 +42,9 @@ class Inside:
                 self._until("etcd", lambda: _listens(2379))
             if part.name == "apiserver":
                 self._until("apiserver", lambda: self._kubectl("get", "--raw", "/readyz"))
-        pause = images.busybox(self.folder / "pause.tar", node.PAUSE, command=["sleep", "infinity"])
-        busybox = images.busybox(self.folder / "busybox.tar", images.BUSYBOX, command=["sh"])
+        box = images.busybox()
+        pause = images.pack(box, node.PAUSE, self.folder / "pause.tar", "/bin/sleep", "infinity")
+        busybox = images.pack(box, images.BUSYBOX, self.folder / "busybox.tar")
         for one in node.NODES:
             self._node(one, (pause, busybox))
         for one in node.NODES:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.errors import UnavailableError
+from tests.cluster.rig import image
 
 CGROUPS: Final = Path("/sys/fs/cgroup")
 CNI: Final = Path("/usr/lib/cni")
@@ -22,7 +23,8 @@ def check() -> None:
     missing = []
     if sys.platform != "linux" or os.geteuid() != 0:
         missing.append("Linux and root")
-    missing += [f"Debian's {PACKAGES[name]}" for name in PACKAGES if not shutil.which(name, path=_path())]
+    packages = PACKAGES | image.PACKAGES
+    missing += [f"Debian's {packages[name]}" for name in packages if not shutil.which(name, path=_path())]
     if not (CNI / "bridge").exists():
         missing.append("Debian's containernetworking-plugins")
     if not shutil.which("go"):

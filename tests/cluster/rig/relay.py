@@ -1,7 +1,7 @@
-"""A way from this machine's loopback to one address inside, so that an ordinary shell can use the cluster.
+"""A way to where one cannot come oneself: from this machine's loopback into the cluster, from a pod to a test.
 
-Bytes are handed over within this process: the namespaces still have no link outward, and nobody but this machine's own
-loopback is listened to.
+Bytes are handed over within this process: the namespaces still have no link outward. It must listen only on a loopback
+address or on one inside the cluster.
 """
 
 import asyncio
@@ -16,12 +16,15 @@ _CLONE_NEWNET: Final = 0x40000000
 
 
 class Relay:
-    """`url` leads to `address` in the network of process `pid`. A context manager."""
+    """What comes to (`host`, `port`) here goes to `address` in the network of process `pid`, 0 for this one's own.
 
-    def __init__(self, pid: int, address: tuple[str, int]) -> None:
-        self._pid, self._address = pid, address
-        self._socket = socket.create_server(("127.0.0.1", 0))  # it stays in this network, wherever its thread goes
-        self.url = f"https://127.0.0.1:{self._socket.getsockname()[1]}"
+    A context manager.
+    """
+
+    def __init__(self, address: tuple[str, int], *, host: str = "127.0.0.1", pid: int = 0) -> None:
+        self._pid, self._address, self.host = pid, address, host
+        self._socket = socket.create_server((host, 0))  # it stays in this network, wherever its thread goes
+        self.port = int(self._socket.getsockname()[1])
         self._ready = threading.Event()
 
     def __enter__(self) -> Self:
@@ -34,12 +37,8 @@ class Relay:
 
     async def _serve(self) -> None:
         self._loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
-        network = os.open(f"/proc/{self._pid}/ns/net", os.O_RDONLY)
-        try:
-            if ctypes.CDLL(None, use_errno=True).setns(network, _CLONE_NEWNET):  # of this thread alone
-                raise OSError(ctypes.get_errno(), "setns")
-        finally:
-            os.close(network)
+        if self._pid:
+            _enter(self._pid)
         async with await asyncio.start_server(self._carry, sock=self._socket):
             self._ready.set()
             await self._ended.wait()
@@ -60,3 +59,13 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
     with suppress(OSError):
         writer.close()
+
+
+def _enter(pid: int) -> None:
+    """Bring this thread, and no other, into that process' network."""
+    network = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+    try:
+        if ctypes.CDLL(None, use_errno=True).setns(network, _CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), "setns")
+    finally:
+        os.close(network)
