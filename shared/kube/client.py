@@ -7,7 +7,9 @@ anything, and it must never repeat a write: a write without an answer is settled
 
 import ipaddress
 import json
+import threading
 import time
+from collections.abc import Callable
 from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
@@ -29,6 +31,8 @@ Verb = Literal["get", "list", "patch", "create", "delete", "evict"]
 _MESSAGE = 256  # characters of the API's own words that may reach a log
 _READ_TRIES = 2
 _READ_PAUSE_S = 0.1
+_READ_PATIENCE_S = 2  # a server that wants a longer pause gets it from the broker, which comes again much later
+_CHUNK = 65_536
 _PASSING: Final = frozenset({429, 500, 502, 503, 504})  # statuses that a second read may not see
 _METHOD: Final = {
     "get": "GET", "list": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE", "evict": "POST",
@@ -39,8 +43,10 @@ _FORM: Final = {"json": "application/json-patch+json", "merge": "application/mer
 class Kube:
     """One connection pool to one API server. Safe for use by several threads. Made by `connect`."""
 
-    def __init__(self, api: ApiClient, *, timeout_s: float) -> None:
-        self._api = api
+    def __init__(self, load: Callable[[], ApiClient], *, timeout_s: float) -> None:
+        self._load = load
+        self._loading = threading.Lock()
+        self._api: ApiClient | None = load()
         self._timeout_s = timeout_s
 
     def get(self, kind: str, namespace: str, name: str) -> Object | None:
@@ -109,16 +115,30 @@ class Kube:
         self._send("evict", path, _options("", dry_run=dry_run), body)
 
     def close(self) -> None:
-        self._api.rest_client.close()
+        if self._api is not None:
+            self._api.rest_client.close()
+
+    def _credentials(self) -> ApiClient:
+        with self._loading:
+            if self._api is None:
+                self._api = self._load()
+            return self._api
+
+    def _forget(self, refused: ApiClient) -> None:
+        """Read the credentials again before the next request, whoever sends it: their source may have newer ones."""
+        with self._loading:
+            if self._api is refused:
+                self._api = None  # not closed: another thread may still be waiting for an answer on it
 
     def _read(self, verb: Verb, path: str, query: Query) -> Object:
         for left in reversed(range(_READ_TRIES)):
             try:
                 return self._send(verb, path, query)
             except (KubeDown, Throttled) as error:
-                if not left or not _worth_again(error):
+                pause = _pause(error)
+                if not left or pause is None:
                     raise
-                time.sleep(_READ_PAUSE_S)
+                time.sleep(pause)
         raise AssertionError("unreachable")
 
     def _send(
@@ -130,49 +150,81 @@ class Kube:
         form: str = "application/json",
     ) -> Object:
         writes = body is not None
+        api = self._credentials()
         headers = {"Accept": "application/json", "Content-Type": form}
         try:
-            method, url, headers, sent, _ = self._api.param_serialize(
+            method, url, headers, sent, _ = api.param_serialize(
                 _METHOD[verb], path, query_params=query, header_params=headers, body=body, auth_settings=["BearerToken"]
             )
-            response = self._api.call_api(method, url, headers, sent, _request_timeout=self._timeout_s)
-            status, data = response.status, response.response.data
-        except (
-            urllib3.exceptions.NewConnectionError,
-            urllib3.exceptions.ConnectTimeoutError,
-            ConfigException,
-        ) as error:
+            _bearer(headers)
+        except (ConfigException, OSError, ValueError) as error:
+            raise KubeDown(f"{verb} {path}: {_cut(error)}", reason="kube-credentials") from None
+        deadline = time.monotonic() + self._timeout_s
+        try:
+            response = api.call_api(method, url, headers, sent, _request_timeout=self._timeout_s).response
+            status, data, after = response.status, _body(response, deadline), response.headers.get("Retry-After", "")
+        except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
             raise KubeDown(f"{verb} {path}: {_cut(error)}") from error
         except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
             raise KubeDown(f"{verb} {path}: {_cut(error)}", unclear=writes) from error
+        if status == 401:  # noqa: PLR2004
+            self._forget(api)
         answer = _parsed(data)
         if 200 <= status < 300 and answer is not None:  # noqa: PLR2004 - HTTP's own classes
             return answer
-        raise _translated(verb, path, status, answer or {}, form=form, writes=writes)
+        raise _translated(verb, path, status, answer or {}, form=form, writes=writes, after=after)
 
 
 def connect(settings: Settings, user_agent: str) -> Kube:
     """Make a client with the credentials that the settings name, never with those of `~/.kube` or KUBECONFIG.
 
-    Sends nothing. Raises KubeDown (reason `kube-credentials`) when there are no usable credentials.
+    Sends nothing. Raises KubeDown (reason `kube-credentials`) when there are no usable credentials. They are read again
+    once a minute in a pod, when they have run out by what they say themselves, and whenever the server refuses them.
     """
+    return Kube(lambda: _loaded(settings.kube.kubeconfig, user_agent), timeout_s=settings.kube.timeout_ms / 1000)
+
+
+def _loaded(kubeconfig: str, user_agent: str) -> ApiClient:
     configuration = Configuration()
     try:
-        if settings.kube.kubeconfig:
+        if kubeconfig:
             load_kube_config(  # type: ignore[no-untyped-call]
-                settings.kube.kubeconfig, client_configuration=configuration, persist_config=False
+                kubeconfig, client_configuration=configuration, persist_config=False
             )
         else:
             load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except (ConfigException, OSError, ValueError, TypeError, KeyError, AttributeError, YAMLError) as error:
-        source = settings.kube.kubeconfig or "the pod's service account"
+        source = kubeconfig or "the pod's service account"
         raise KubeDown(f"credentials from {source}: {_cut(error)}", reason="kube-credentials") from error
-    configuration.retries = False  # urllib3 would repeat a POST three times and follow redirects with our token
+    # The package only logs that a plugin failed, and would go on as nobody.
+    if not configuration.api_key.get("BearerToken") and not configuration.cert_file:
+        raise KubeDown(f"credentials from {kubeconfig}: it has none that work", reason="kube-credentials")
+    configuration.retries = False  # urllib3 would repeat reads by its own count and follow redirects with our token
     if _loopback(configuration.host):
         configuration.proxy = None  # as every Kubernetes client does: a proxy cannot reach this machine's loopback
     api = ApiClient(configuration)
     api.user_agent = user_agent
-    return Kube(api, timeout_s=settings.kube.timeout_ms / 1000)
+    return api
+
+
+def _bearer(headers: dict[str, str]) -> None:
+    """Make the token fit for a header, or raise ValueError: http.client's own error would quote all of it."""
+    token = headers.get("authorization", "").strip()  # files end in a newline
+    if not token.isascii() or not token.isprintable():
+        raise ValueError("the token holds characters that no header can carry")
+    if token:
+        headers["authorization"] = token
+
+
+def _body(response: urllib3.HTTPResponse, deadline: float) -> bytes:
+    """Read the answer within the time of the whole call: a socket's own limit starts anew with every byte."""
+    parts = []
+    while part := response.read1(_CHUNK):
+        parts.append(part)
+        if time.monotonic() > deadline:
+            response.close()
+            raise TimeoutError("the answer came too slowly")
+    return b"".join(parts)
 
 
 def _options(field_manager: str, *, dry_run: bool) -> Query:
@@ -188,15 +240,22 @@ def _checked(build: Any, *parts: str) -> str:
     return path
 
 
-def _worth_again(error: KubeError) -> bool:
+def _pause(error: KubeError) -> float | None:
+    """Seconds after which the same read may end otherwise; None: it will not, or not soon."""
+    if error.status == 401:  # noqa: PLR2004
+        return 0  # the credentials are read again first
     if error.status:
-        return error.status in _PASSING
+        wanted = error.retry_after_s if isinstance(error, Throttled) else 0
+        return max(_READ_PAUSE_S, wanted) if error.status in _PASSING and wanted <= _READ_PATIENCE_S else None
     # A timeout has used up its time; a refused or broken connection may be a server that was just replaced.
     cause = error.__cause__
-    return isinstance(cause, urllib3.exceptions.HTTPError) and not isinstance(cause, urllib3.exceptions.TimeoutError)
+    broken = isinstance(cause, urllib3.exceptions.HTTPError) and not isinstance(cause, urllib3.exceptions.TimeoutError)
+    return _READ_PAUSE_S if broken else None
 
 
-def _translated(verb: Verb, path: str, status: int, answer: Object, *, form: str, writes: bool) -> KubeError:
+def _translated(
+    verb: Verb, path: str, status: int, answer: Object, *, form: str, writes: bool, after: str
+) -> KubeError:
     text = _cut(answer.get("message", ""))
     message = f"{verb} {path}: {status} {text}"
     details = answer.get("details")
@@ -207,8 +266,9 @@ def _translated(verb: Verb, path: str, status: int, answer: Object, *, form: str
     elif status == 409 or (status == 422 and form == _FORM["json"] and _inapplicable(text, details)):  # noqa: PLR2004
         error = Conflict(message)
     elif status == 429:  # noqa: PLR2004
-        after = details.get("retryAfterSeconds", 0)
-        error = Throttled(message, retry_after_s=after if isinstance(after, int) else 0)
+        seconds = details.get("retryAfterSeconds")  # not there when the server sheds load: then only the header tells
+        seconds = seconds if isinstance(seconds, int) else int(after) if after.isdecimal() else 0
+        error = Throttled(message, retry_after_s=seconds)
     elif status == 401 or 300 <= status < 400:  # noqa: PLR2004 - no redirect is ever followed
         error = KubeDown(message)
     elif 400 <= status < 500 or (verb == "evict" and "more than one PodDisruptionBudget" in text):  # noqa: PLR2004
@@ -228,9 +288,9 @@ def _inapplicable(text: str, details: Object) -> bool:
     return not details.get("causes") and "denied" not in text
 
 
-def _parsed(data: bytes | None) -> Object | None:
+def _parsed(data: bytes) -> Object | None:
     try:
-        answer = json.loads(data or b"")
+        answer = json.loads(data)
     except ValueError:
         return None
     return answer if isinstance(answer, dict) else None

@@ -1,91 +1,28 @@
 """The client's edge: credentials, one request per write, and what each answer becomes."""
 
-import http.server
 import json
 import socket
 import subprocess
 import sys
-import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 import urllib3
-import yaml
 
 from shared.errors import AkesoError, UnavailableError
 from shared.kube.client import connect
 from shared.kube.errors import Conflict, KubeDown, KubeError, NotFound, Refused, Throttled
-from shared.settings import Kube as KubeSettings
-from shared.settings import Settings
+from tests.kube.scripted import Server, kubeconfig
 
 GENERIC = "the server rejected our request due to an error in our request"
-
-
-class Server:
-    """Answers each request with the next prepared (status, body) or, at the end, with the last one again."""
-
-    def __init__(self):
-        self.answers = [(200, {"metadata": {}})]
-        self.seen = []
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def answer(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                outer.seen.append(SimpleNamespace(method=self.command, path=self.path, headers=self.headers, body=body))
-                status, reply = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
-                if status == "close":
-                    self.close_connection = True
-                    return
-                if status == "hang":
-                    outer.released.wait(2)
-                    self.close_connection = True
-                    return
-                data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                if status in {301, 302, 307}:
-                    self.send_header("Location", "/elsewhere")
-                self.end_headers()
-                self.wfile.write(data)
-
-            do_GET = do_POST = do_PATCH = answer  # noqa: N815 - the base class's names
-
-            def log_message(self, *args):
-                pass
-
-        self.released = threading.Event()
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        threading.Thread(target=self.http.serve_forever, args=(0.01,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
 
 
 @pytest.fixture
 def server():
     server = Server()
     yield server
-    server.released.set()
-    server.http.shutdown()
-    server.http.server_close()
-
-
-def kubeconfig(path, url, **user):
-    path.write_text(
-        yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "current-context": "c",
-                "clusters": [{"name": "c", "cluster": {"server": url}}],
-                "users": [{"name": "u", "user": user}],
-                "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            }
-        )
-    )
-    return Settings(kube=KubeSettings(kubeconfig=str(path), timeout_ms=150))
+    server.stop()
 
 
 @pytest.fixture
@@ -234,13 +171,22 @@ class TestErrors:
             evict(to)
         assert len(server.seen) == 1
 
-    def test_when_to_come_back_is_handed_on(self, to, server):
-        server.answers = [(429, {"details": {"retryAfterSeconds": 3}})]
+    @pytest.mark.parametrize(
+        ("headers", "body", "seconds"),
+        [
+            ({"Retry-After": "9"}, {"details": {"retryAfterSeconds": 3}}, 3),
+            ({"Retry-After": "9"}, b"Too many requests, please try again later.", 9),
+            ({"Retry-After": "Fri, 31 Dec 1999 23:59:59 GMT"}, b"", 0),
+            ({}, {"details": {"retryAfterSeconds": "soon"}}, 0),
+        ],
+    )
+    def test_when_to_come_back_is_handed_on(self, to, server, headers, body, seconds):
+        server.answers, server.headers = [(429, body)], headers
 
         with pytest.raises(Throttled) as caught:
             patch(to)
 
-        assert caught.value.retry_after_s == 3
+        assert caught.value.retry_after_s == seconds
 
     def test_the_apis_words_are_cut(self, to, server):
         server.answers = [(403, {"message": "x" * 5000})]
@@ -270,6 +216,107 @@ class TestErrors:
     def test_all_are_errors_that_the_answer_table_knows(self):
         assert issubclass(KubeDown, UnavailableError)
         assert all(issubclass(error, AkesoError) for error in (Conflict, NotFound, Refused, Throttled))
+
+
+def read(to):
+    return to.get("Pod", "shop", "p")
+
+
+def listed(to):
+    return to.list("Pod", "shop")
+
+
+def create(to):
+    to.create("ConfigMap", "shop", {"metadata": {"name": "c"}}, field_manager="m")
+
+
+READS, WRITES = [read, listed], [patch, create, evict]
+
+
+class TestTime:
+    """No call waits longer than the settings say, whatever the server does with its connection."""
+
+    @pytest.mark.parametrize("act", [*READS, *WRITES])
+    def test_an_answer_that_does_not_come_is_not_waited_for(self, to, server, act):
+        server.answers = [("hang", None)]
+
+        with pytest.raises(KubeDown) as caught:
+            act(to)
+
+        assert isinstance(caught.value.__cause__, urllib3.exceptions.ReadTimeoutError)
+        assert caught.value.unclear == (act in WRITES)
+        assert len(server.seen) == 1
+
+    @pytest.mark.parametrize("act", [*READS, *WRITES])
+    def test_an_answer_that_never_ends_is_not_waited_for(self, to, server, act):
+        server.answers = [("drip", json.dumps({"metadata": {}, "items": []}).encode() + b" " * 30)]
+
+        with pytest.raises(KubeDown, match="too slowly") as caught:
+            act(to)
+
+        assert caught.value.unclear == (act in WRITES)
+        assert len(server.seen) == 1
+
+    @pytest.mark.parametrize("act", [*READS, *WRITES])
+    def test_a_connection_that_nobody_takes_is_not_waited_for(self, tmp_path, act):
+        with socket.socket() as deaf, socket.socket() as first, socket.socket() as second:
+            deaf.bind(("127.0.0.1", 0))
+            deaf.listen(0)
+            for waiting in (first, second):  # whoever comes after them gets no answer at all
+                waiting.setblocking(False)
+                waiting.connect_ex(deaf.getsockname())
+            to = connect(kubeconfig(tmp_path / "config", f"http://127.0.0.1:{deaf.getsockname()[1]}", token="t"), "a")
+
+            with pytest.raises(KubeDown) as caught:
+                act(to)
+
+        assert isinstance(caught.value.__cause__, urllib3.exceptions.ConnectTimeoutError)
+        assert not caught.value.unclear
+
+
+class TestPauses:
+    @pytest.fixture
+    def pauses(self, monkeypatch):
+        pauses = []
+        monkeypatch.setattr("shared.kube.client.time", SimpleNamespace(sleep=pauses.append, monotonic=time.monotonic))
+        return pauses
+
+    @pytest.mark.parametrize("act", READS)
+    @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+    def test_a_read_pauses_before_its_second_try_and_has_no_third(self, to, server, pauses, act, status):
+        server.answers = [(status, {})]
+
+        with pytest.raises((KubeDown, Throttled)):
+            act(to)
+
+        assert len(server.seen) == 2
+        assert [pause > 0 for pause in pauses] == [True]
+
+    @pytest.mark.parametrize("act", WRITES)
+    @pytest.mark.parametrize("status", [401, 403, 429, 500, 502, 503, 504])
+    def test_a_write_has_no_second_try(self, to, server, pauses, act, status):
+        server.answers = [(status, {})]
+
+        with pytest.raises(KubeError):
+            act(to)
+
+        assert len(server.seen) == 1
+        assert pauses == []
+
+    def test_a_server_that_asks_for_a_pause_gets_it(self, to, server, pauses):
+        server.answers, server.headers = [(429, b"later"), (200, {"kind": "Pod"})], {"Retry-After": "1"}
+
+        assert read(to) == {"kind": "Pod"}
+        assert pauses == [1]
+
+    def test_a_pause_that_is_too_long_for_a_run_is_left_to_the_broker(self, to, server, pauses):
+        server.answers, server.headers = [(429, b"later")], {"Retry-After": "30"}
+
+        with pytest.raises(Throttled):
+            read(to)
+
+        assert len(server.seen) == 1
+        assert pauses == []
 
 
 class TestNoAnswer:
@@ -326,7 +373,7 @@ class TestNoAnswer:
             to.list("Pod", "shop")
         assert len(server.seen) == 2
 
-    @pytest.mark.parametrize("status", [401, 403, 501])
+    @pytest.mark.parametrize("status", [403, 501])
     def test_a_read_whose_answer_would_not_change_is_not_tried_again(self, to, server, status):
         server.answers = [(status, {})]
 
@@ -340,60 +387,6 @@ class TestNoAnswer:
         with pytest.raises(KubeDown):
             to.get("Pod", "shop", "p")
         assert [s.path for s in server.seen] == ["/api/v1/namespaces/shop/pods/p"]
-
-
-class TestCredentials:
-    def test_an_ambient_kubeconfig_is_a_trap_that_nobody_steps_into(self, server, tmp_path, monkeypatch):
-        trap = tmp_path / "home" / ".kube"
-        trap.mkdir(parents=True)
-        kubeconfig(trap / "config", server.url, token="t")
-        monkeypatch.setenv("KUBECONFIG", str(trap / "config"))
-        monkeypatch.setenv("HOME", str(trap.parent))
-        monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-
-        # The package reads KUBECONFIG when it is imported, so a new process is the honest test.
-        code = (
-            "from shared.kube.client import connect; from shared.kube.errors import KubeDown\n"
-            "from shared.settings import Settings\n"
-            "try: connect(Settings(), 'akeso/test').get('Pod', 'shop', 'p')\n"
-            "except KubeDown as error: print(error.reason)"
-        )
-        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-
-        assert run.stdout == "kube-credentials\n"
-        assert server.seen == []
-
-    def test_the_named_file_wins_over_the_ambient_one(self, server, tmp_path, monkeypatch):
-        kubeconfig(tmp_path / "trap", "http://127.0.0.1:1", token="t")
-        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "trap"))
-
-        connect(kubeconfig(tmp_path / "config", server.url, token="mine"), "a").get("Pod", "shop", "p")
-
-        assert server.seen[0].headers["Authorization"] == "Bearer mine"
-
-    @pytest.mark.parametrize("text", ["", "{", "[]", "a: b", "current-context: x\ncontexts: 3", "\x00"])
-    def test_a_file_that_is_no_kubeconfig_is_said_in_one_line(self, tmp_path, text):
-        (tmp_path / "config").write_text(text)
-
-        with pytest.raises(KubeDown) as caught:
-            connect(Settings(kube=KubeSettings(kubeconfig=str(tmp_path / "config"))), "a")
-
-        assert caught.value.reason == "kube-credentials"
-        assert str(tmp_path / "config") in str(caught.value)
-
-    def test_a_file_that_is_not_there_is_said_in_one_line(self, tmp_path):
-        with pytest.raises(KubeDown, match="absent"):
-            connect(Settings(kube=KubeSettings(kubeconfig=str(tmp_path / "absent"))), "a")
-
-    def test_a_proxy_is_not_asked_for_this_machines_loopback(self, server, tmp_path, monkeypatch):
-        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
-        monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
-        monkeypatch.delenv("NO_PROXY", raising=False)
-        monkeypatch.delenv("no_proxy", raising=False)
-
-        connect(kubeconfig(tmp_path / "config", server.url, token="t"), "a").get("Pod", "shop", "p")
-
-        assert len(server.seen) == 1
 
 
 def test_no_typed_api_class_is_ever_imported():
