@@ -27,6 +27,7 @@ Object = dict[str, Any]
 
 NAMESPACE: Final = "akeso-system"
 RUN_S: Final = 30  # no run of a function is longer; Serving ends a drained pod only after that
+_RBAC: Final = "rbac.authorization.k8s.io"
 BASE: Final = "base"  # the overlay that adds nothing
 HOME: Final = Path(__file__).parents[2] / "knative"
 
@@ -215,10 +216,20 @@ def _executor(action: Action, values: Mapping[str, str]) -> list[Object]:
         raise MalformedError(f"action {action.name}: a step of {action.step_s} s is over {RUN_S} s", reason="argument")
     name = executor_name(action.name)
     objects = list(_documents(HOME / "templates" / "action.yaml", {**values, "name": name, "action": action.name}))
+    rules = rbac.rules(action)
     for one in objects:
         if one["kind"] == "ClusterRole":
-            one["rules"] = rbac.rules(action)
+            one["rules"] = rules
+    if action.kind == "none":
+        return [_without_cluster(one) for one in objects if not one["apiVersion"].startswith(_RBAC)]
     return objects
+
+
+def _without_cluster(one: Object) -> Object:
+    """Who only tells has no business in the cluster: no rights, and no token to ask with."""
+    holder = one["spec"]["template"]["spec"] if one["kind"] == "Service" else one
+    holder["automountServiceAccountToken"] = False
+    return one
 
 
 def _triggers(delivery: Object, actions: tuple[Action, ...]) -> list[Object]:

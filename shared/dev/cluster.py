@@ -23,6 +23,7 @@ from shared.dev.cluster_controller import BEHAVIOUR, MOVE_AFTER, READY_AFTER, Co
 from shared.dev.cluster_errors import ApiError, refused
 from shared.dev.cluster_http import Answer, Api
 from shared.dev.cluster_list import events, there
+from shared.dev.cluster_rights import Rights
 from shared.dev.cluster_route import READS, Target, check, left_out, number, selector, target
 from shared.dev.cluster_store import Key, Object, Store
 from shared.kube.selector import Selector
@@ -45,6 +46,7 @@ class Cluster:
     def __init__(self, *, port: int = 0, token: str = "") -> None:
         self.requests: list[Request] = []
         self.store = Store()
+        self.rights = Rights()
         self._api, self._controller = Api(self.store, self._judge), Controller(self.store)
         self.tick = self._controller.tick  # let the controllers act once, also while they are paused
         self._port, self._token, self._url = port, token, ""
@@ -190,9 +192,12 @@ class Cluster:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         verb, answer, dry_run = request.method.lower(), Answer(0, {}), "dryRun" in request.query
         try:
-            if self._token and request.headers.get("Authorization") != f"Bearer {self._token}":
-                raise ApiError(401, "Unauthorized", "Unauthorized")
+            user = self._user(request)
+            review = self.rights.review(user, request.path, await request.read())
+            if review is not None:
+                return web.json_response(review, status=201)
             where = target(request.method, request.path, request.query)
+            self.rights.check(user, where)
             verb = where.verb
             fault = next((f for f in self._faults if f[0] in {"", where.key[0]} and f[1] in {"", verb}), None)
             if fault is not None:
@@ -213,6 +218,14 @@ class Cluster:
         for warning in answer.warnings:
             said.headers.add("Warning", warning)
         return said
+
+    def _user(self, request: web.Request) -> str:
+        """The account that asks; empty for whoever may do everything."""
+        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        user = self.rights.user(bearer)
+        if not user and self._token and bearer != self._token:
+            raise ApiError(401, "Unauthorized", "Unauthorized")
+        return user
 
     def _log(self, request: web.Request, verb: str, status: int, *, dry_run: bool) -> None:
         agent, manager = request.headers.get("User-Agent", ""), request.query.get("fieldManager", "")
