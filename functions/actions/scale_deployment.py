@@ -27,7 +27,7 @@ class ScaleDeployment(Action):
     Params = ScaleDeploymentParams
     rbac = (
         Rule("apps", "deployments", ("get", "patch")),
-        Rule("", "pods", ("get", "list")),
+        Rule("", "pods", ("list",)),
         Rule("", "namespaces", ("get",)),
         Rule("autoscaling", "horizontalpodautoscalers", ("list",)),
         Rule("policy", "poddisruptionbudgets", ("list",)),

@@ -35,6 +35,7 @@ class Server:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # headers and body are two writes
 
             def answer(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))

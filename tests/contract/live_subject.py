@@ -1,0 +1,198 @@
+"""Live objects that are as an example's facts say: a workload of the right kind, its pods, what steers and guards it.
+
+It knows kinds of scope and fields of facts, and no action. What facts say that no test can bring about is named.
+"""
+
+import secrets
+from typing import Any, NamedTuple
+
+from shared.dev.cluster_controller import READY_AFTER
+from shared.kube import facts as snapshot
+from shared.model.facts import Facts, ObjectRef, Scope
+from tests.cluster.api import MERGE_PATCH, until
+from tests.contract.live_world import World
+
+Object = dict[str, Any]
+
+IMAGE = "docker.io/library/busybox:1.36"
+COMMAND = ["sleep", "86400"]
+
+_PATHS = {
+    "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
+    "StatefulSet": "/apis/apps/v1/namespaces/{}/statefulsets",
+    "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",
+    "ReplicaSet": "/apis/apps/v1/namespaces/{}/replicasets",
+    "Job": "/apis/batch/v1/namespaces/{}/jobs",
+    "Pod": "/api/v1/namespaces/{}/pods",
+    "PersistentVolumeClaim": "/api/v1/namespaces/{}/persistentvolumeclaims",
+    "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/{}/horizontalpodautoscalers",
+    "PodDisruptionBudget": "/apis/policy/v1/namespaces/{}/poddisruptionbudgets",
+}
+_REPLICATED = {"Deployment", "StatefulSet", "ReplicaSet"}
+_GITOPS = {"argocd": "argocd.argoproj.io/instance", "flux": "kustomize.toolkit.fluxcd.io/name"}
+_MIRRORED = {
+    "taken_at", "scope", "replicas", "pods", "pod_count", "disruption_allowed", "autoscaler", "gitops_owner", "paused",
+    "rolling_out",
+}  # fmt: skip
+
+
+class Subject(NamedTuple):
+    """`named` is what an alert would name: a pod of it where there is one. `params` name what is live."""
+
+    scope: Scope
+    named: ObjectRef
+    params: Object
+
+
+def no_mirror(kind: str, facts: Object) -> str:
+    """Why no live object can be like that; empty when one can."""
+    if unknown := set(facts) - _MIRRORED:
+        return f"no test brings {', '.join(sorted(unknown))} about"
+    if kind in _REPLICATED and facts.get("replicas", {}) is None:
+        return "what is gone has no facts"
+    return ""
+
+
+def mirror(world: World, kind: str, facts: Object, params: Object) -> Subject:
+    """Make what the facts say, of that kind whatever kind they name, and wait until the cluster shows it."""
+    name = f"s-{secrets.token_hex(4)}"
+    if kind == "Node":
+        return _node(world)
+    made = _post(world, kind, _body(kind, name, facts))
+    scope = Scope(kind=kind, namespace=world.place, name=name, uid=made["metadata"]["uid"])
+    if kind == "PersistentVolumeClaim":
+        return Subject(scope, _ref(kind, made), params)
+    if facts.get("autoscaler"):
+        target = {"apiVersion": made["apiVersion"], "kind": kind, "name": name}
+        _post(world, "HorizontalPodAutoscaler", {
+            "metadata": {"name": name}, "spec": {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 9},
+        })  # fmt: skip
+    if facts.get("disruption_allowed") is not None:
+        spec = {"minAvailable": _desired(facts) - facts["disruption_allowed"] or 1, "selector": _selector(name)}
+        _post(world, "PodDisruptionBudget", {"metadata": {"name": name}, "spec": spec})
+    pods = [] if facts.get("paused") else _pods(world, kind, made, max(1, len(facts.get("pods", ()))))
+    names = {facts["scope"]["name"]: name}
+    for example, live in zip(facts.get("pods", ()), pods, strict=False):
+        names[example["name"]] = live["metadata"]["name"]
+        if example.get("deleting"):
+            _leave(world, live)
+    until(lambda: _alike(facts, look(world, scope)), f"{kind} {name} does not become what {facts} say")
+    return Subject(scope, _ref("Pod", pods[0]) if pods else _ref(kind, made), _renamed(params, names))
+
+
+def look(world: World, scope: Scope) -> Facts:
+    """The facts as triage takes them."""
+    found = snapshot.take(world.readers["triage"], scope, None, stop_namespace=world.home)
+    assert found is not None, f"{scope.key} is gone"
+    return found
+
+
+def _alike(facts: Object, live: Facts) -> bool:
+    wanted = Facts.model_validate(facts)
+    fields = {"autoscaler", "disruption_allowed", "gitops_owner"} & set(facts)
+    if live.scope.kind == "Deployment":
+        fields |= {"paused", "rolling_out"} & set(facts)
+    settled = facts.get("rolling_out") or not live.rolling_out
+    return bool(settled) and all(bool(getattr(live, field)) == bool(getattr(wanted, field)) for field in fields)
+
+
+def _desired(facts: Object) -> int:
+    return int((facts.get("replicas") or {}).get("desired", 1))
+
+
+def _selector(name: str) -> Object:
+    return {"matchLabels": {"app": name}}
+
+
+def _body(kind: str, name: str, facts: Object) -> Object:
+    labels = {"app": name}
+    if owner := facts.get("gitops_owner"):
+        labels[_GITOPS[owner]] = "shop"
+    meta = {"name": name, "labels": labels}
+    if kind == "PersistentVolumeClaim":
+        return {"metadata": meta, "spec": {
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}},
+        }}  # fmt: skip
+    container = {"name": "app", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": COMMAND}
+    pod = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    if kind == "Pod":
+        return {"metadata": meta, "spec": pod}
+    if kind == "Job":
+        return {"metadata": meta, "spec": {"template": {
+            "metadata": {"labels": {"app": name}}, "spec": {**pod, "restartPolicy": "Never"},
+        }}}  # fmt: skip
+    # A rollout that does not end: ready pods count only after an hour, and the emulator's become ready after one.
+    rolling = facts.get("rolling_out")
+    template = {
+        "metadata": {"labels": {"app": name}, "annotations": {READY_AFTER: "3600" if rolling else "0"}},
+        "spec": pod,
+    }
+    spec: Object = {"selector": _selector(name), "template": template}
+    if kind in _REPLICATED:
+        spec["replicas"] = _desired(facts)
+    if kind == "StatefulSet":
+        spec["serviceName"] = name
+    if rolling:
+        spec["minReadySeconds"] = 3600
+    if rolling and kind == "Deployment":
+        spec["progressDeadlineSeconds"] = 7200
+    if facts.get("paused"):
+        spec["paused"] = True
+    return {"metadata": meta, "spec": spec}
+
+
+def _post(world: World, kind: str, body: Object) -> Object:
+    return world.api.ok("POST", _PATHS[kind].format(world.place), body)
+
+
+def _pods(world: World, kind: str, owner: Object, wanted: int) -> list[Object]:
+    name = owner["metadata"]["name"]
+    if world.emulated and kind not in {"Deployment", "Pod"}:
+        for number in range(wanted):  # it has no controller for these
+            reference = {"apiVersion": owner["apiVersion"], "kind": kind, "controller": True}
+            reference |= {part: owner["metadata"][part] for part in ("name", "uid")}
+            meta = {"name": f"{name}-{number}", "labels": {"app": name}, "ownerReferences": [reference]}
+            world.emulated.put("Pod", world.place, {"metadata": meta, "spec": {}})
+        world.emulated.store.status((kind, world.place, name), {"observedGeneration": 1})
+
+    def there() -> list[Object]:
+        found = world.api.ok("GET", _PATHS["Pod"].format(world.place), labelSelector=f"app={name}")["items"]
+        return found if len(found) >= wanted else []
+
+    return until(there, f"{kind} {name} has no {wanted} pods")
+
+
+def _leave(world: World, pod: Object) -> None:
+    """Let the pod be on its way out and stay there."""
+    name, path = pod["metadata"]["name"], f"{_PATHS['Pod'].format(world.place)}/{pod['metadata']['name']}"
+    if world.emulated:
+        world.emulated.pause()
+        world.end.callback(world.emulated.resume)
+        leaving = {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}
+        world.emulated.store.patch(("Pod", world.place, name), leaving, manager="", trusted=True)
+        return
+    world.api.ok("PATCH", path, {"metadata": {"finalizers": ["akeso.dev/test"]}}, form=MERGE_PATCH)
+    world.end.callback(world.api, "PATCH", path, {"metadata": {"finalizers": None}}, form=MERGE_PATCH)
+    world.api.ok("DELETE", path)
+
+
+def _node(world: World) -> Subject:
+    if world.emulated and not world.emulated.all("Node"):
+        world.emulated.node("n1")
+    node = world.api.ok("GET", "/api/v1/nodes")["items"][0]
+    return Subject(
+        Scope(kind="Node", name=node["metadata"]["name"], uid=node["metadata"]["uid"]), _ref("Node", node), {}
+    )
+
+
+def _ref(kind: str, found: Object) -> ObjectRef:
+    meta = found["metadata"]
+    return ObjectRef(kind=kind, namespace=meta.get("namespace", ""), name=meta["name"], uid=meta["uid"])
+
+
+def _renamed(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _renamed(item, names) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_renamed(item, names) for item in value]
+    return names.get(value, value) if isinstance(value, str) else value

@@ -1,0 +1,383 @@
+"""What every action promises about a cluster, on one: its declared rights suffice, and not one of them is too many.
+
+The emulated cluster without `--kubeconfig`, the real one with it. No action is named: subjects come from the scopes and
+examples of each, steps are the executor's own.
+"""
+
+import re
+import shutil
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from shared.action.catalogue import Catalogue
+from shared.action.render import executor_name
+from shared.kube import facts as snapshot
+from shared.kube.errors import KubeError
+from shared.kube.kinds import KINDS
+from shared.kube.scope import resolve
+from shared.kube.write import put_configmap
+from shared.model.facts import ScopeKind
+from shared.model.plan import Plan, Refusal
+from tests.contract.live_run import Run
+from tests.contract.live_subject import look, mirror, no_mirror
+from tests.contract.live_world import built
+
+ROOT = Path(__file__).parents[2]
+HOME = Catalogue.home()
+FURTHER = Catalogue(ROOT / "tests" / "fixtures").load("action28")
+ACTIONS = {action.name: action for action in (*HOME.all(), FURTHER)}
+WRITERS = {name: action for name, action in ACTIONS.items() if action.kind != "none"}
+TELLERS = {name: action for name, action in ACTIONS.items() if action.kind == "none"}
+GREEDY = "greedy_for_rights"
+
+STOP = ("", "configmaps", "akeso-stop", "get")
+PARTS = {
+    f"{name}: {verb} {resource}": (action, (group, resource, one, verb))
+    for name, action in WRITERS.items()
+    for group, resource, one, verb in [
+        STOP, *((rule.group, rule.resource, "", verb) for rule in action.rbac for verb in rule.verbs)
+    ]
+}  # fmt: skip
+KINDS_OF_SCOPE = [kind for kind in get_args(ScopeKind) if kind != "unknown"]
+
+
+def writing(action, kind):
+    """An example that writes, of a scope of that kind or else of any."""
+    found = [example for example in action.examples if example.writes]
+    return next((example for example in found if example.facts["scope"]["kind"] == kind), found[0])
+
+
+CASES = {
+    f"{name}: {kind}: {example.title}": (action, kind, example)
+    for name, action in WRITERS.items()
+    for kind in action.scopes
+    for example in action.examples
+    if example.writes and (example.facts["scope"]["kind"] == kind or example is writing(action, kind))
+}
+PATCHES = {title: case for title, case in CASES.items() if case[0].kind == "patch"}  # what is evicted tells nobody
+REFUSALS = {
+    f"{name}: {example.title}": (action, example)
+    for name, action in ACTIONS.items()
+    for example in action.examples
+    if example.refusal
+}
+
+# Functions whose code never asks the cluster anything.
+WITHOUT = ["intake", "router", "guard", "escalate", "deadletter", *map(executor_name, TELLERS)]
+
+# Requests of one run: six for facts; then per write four around the dry run and the write together (two looks of the
+# lifecycle, the stop, one look before each of two applications), and what each application sends, twice.
+LOOK, AROUND, SENT = 6, 5, {"patch": 2, "evict": 4}
+
+
+@pytest.fixture(scope="module")
+def world(kubeconfig, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("actions")
+    for source in (*HOME.folder.glob("*.py"), ROOT / "tests" / "fixtures" / "action28.py"):
+        shutil.copy(source, folder)
+    text = (ROOT / "tests" / "fixtures" / "action28.py").read_text()
+    text = text.replace('"action28"', f'"{GREEDY}"').replace("rbac = (", 'rbac = (Rule("", "events", ("list",)),')
+    (folder / f"{GREEDY}.py").write_text(text)
+    with built(kubeconfig, Catalogue(folder), tmp_path_factory.mktemp("kubeconfigs")) as there:
+        yield there
+
+
+@pytest.fixture(autouse=True)
+def in_order(world):
+    yield
+    world.end.close()
+
+
+class Subjects(dict):
+    """One subject for each action and kind, made once and used until something is done to it."""
+
+    def __init__(self, world):
+        super().__init__()
+        self.world = world
+
+    def __call__(self, action):
+        for kind in action.scopes:
+            if (action.name, kind) not in self:
+                self[action.name, kind] = fresh(self.world, action, kind)
+        return [self[action.name, kind] for kind in action.scopes]
+
+    def spent(self, action):
+        for kind in action.scopes:
+            del self[action.name, kind]
+
+
+@pytest.fixture(scope="module")
+def subjects(world):
+    return Subjects(world)
+
+
+@pytest.fixture(scope="module")
+def seen(world):
+    """One live object of each kind that facts can be taken of."""
+    facts = {"taken_at": 0, "scope": {"kind": "Deployment", "name": "any"}}
+    return [mirror(world, kind, facts, {}) for kind in KINDS_OF_SCOPE]
+
+
+def fresh(world, action, kind, example=None):
+    example = example or writing(action, kind)
+    return mirror(world, kind, example.facts, example.params)
+
+
+def planned(world, action, subject):
+    return action.plan(look(world, subject.scope), action.Params.model_validate(subject.params))
+
+
+def run_of(world, action, subject):
+    plan = planned(world, action, subject)
+    assert isinstance(plan, Plan), f"{action.name} would not write to a {subject.scope.kind}: {plan}"
+    assert plan.writes
+    return Run(world, action, subject, plan)
+
+
+def piece_of(world, account, part):
+    return next(one for one in world.pieces(account) if one[2:] == part)
+
+
+def needs(world, action, piece, subjects):
+    """Whether a step fails for want of it: on some subject in a rehearsal, or else in a whole run."""
+    account = executor_name(action.name)
+    runs = [run_of(world, action, it) for it in subjects(action)]
+    with world.without(account, piece):
+        if any(run.rehearse().refused_by_rights for run in runs):
+            return True
+        subjects.spent(action)
+        return any(run.go().refused_by_rights for run in runs)
+
+
+def left(found):
+    """What a person would compare: neither the server's own fields nor our notes."""
+    meta = {
+        key: value
+        for key, value in found["metadata"].items()
+        if key not in {"resourceVersion", "generation", "managedFields"}
+    }
+    notes = {key: value for key, value in (meta.pop("annotations", None) or {}).items() if "akeso.dev/" not in key}
+    return {**found, "metadata": {**meta, "annotations": notes}, "status": None}
+
+
+class TestRightsSuffice:
+    @pytest.mark.parametrize(("action", "kind", "example"), CASES.values(), ids=CASES)
+    def test_from_the_first_look_to_the_write_and_back(self, world, action, kind, example):
+        it = fresh(world, action, kind, example)
+        run = run_of(world, action, it)
+        targets = [write.target for write in run.plan.writes]
+        before = [run.kube.get(target.kind, target.namespace, target.name) for target in targets]
+
+        with world.counted() as requests:
+            done = run.go()
+
+        assert (done.outcome, done.how) == ("succeeded", "write"), done.text
+        assert len(requests) <= LOOK + sum(AROUND + SENT[write.verb] for write in run.plan.writes), requests
+        back = run.plan.inverse()
+        if back is None:
+            assert action.kind != "patch"
+            return
+        undone = Run(world, action, it, back, mode="undo").go()
+        assert (undone.outcome, undone.how) == ("succeeded", "write"), undone.text
+        after = [run.kube.get(target.kind, target.namespace, target.name) for target in targets]
+        assert [left(one) for one in after] == [left(one) for one in before]
+
+    @pytest.mark.parametrize(("action", "kind", "example"), CASES.values(), ids=CASES)
+    def test_for_shutting_a_late_run_out(self, world, action, kind, example):
+        run = run_of(world, action, fresh(world, action, kind, example))
+
+        shut = run.shut_out()
+
+        assert (shut.outcome, shut.how) == ("stopped", "fence"), shut.text
+
+    @pytest.mark.parametrize(("action", "kind", "example"), PATCHES.values(), ids=PATCHES)
+    def test_and_the_write_says_whose_it_is(self, world, action, kind, example):
+        run = run_of(world, action, fresh(world, action, kind, example))
+
+        with world.counted() as requests:
+            run.go()
+
+        assert {request.agent for request in requests} == {f"akeso-{executor_name(action.name)}"}
+        for write in run.plan.writes:
+            found = run.kube.get(write.target.kind, write.target.namespace, write.target.name)
+            assert f"akeso-{action.name}" in {entry["manager"] for entry in found["metadata"]["managedFields"]}
+
+    @pytest.mark.parametrize("action", WRITERS.values(), ids=WRITERS)
+    def test_without_a_look_at_the_whole_cluster(self, world, subjects, action):
+        runs = [run_of(world, action, it) for it in subjects(action)]
+
+        with world.counted() as requests:
+            for run in runs:
+                run.rehearse()
+
+        assert requests
+        assert [request.path for request in requests if not bounded(request.path)] == []
+
+    @pytest.mark.parametrize("path", ["/api/v1/pods?limit=500", "/api/v1/nodes", "/apis", "/version", "/openapi/v3"])
+    def test_a_look_at_the_whole_cluster_would_be_seen(self, path):
+        assert not bounded(path)
+
+
+def bounded(path):
+    """Whether a request is about one object, or about one namespace's objects of a known kind."""
+    plurals = "|".join(kind.plural for kind in KINDS.values() if kind.namespaced)
+    name = r"[^/?]+"
+    return re.fullmatch(
+        rf"/(api/v1|apis/{name}/{name})/(namespaces/{name}/({plurals})(/{name}(/eviction)?)?|(nodes|namespaces)/{name})"
+        r"(\?.*)?",
+        path,
+    )
+
+
+class TestRightsAreMinimal:
+    @pytest.mark.parametrize("action", WRITERS.values(), ids=WRITERS)
+    def test_the_cluster_says_that_they_are_the_declared_ones(self, world, action):
+        account = executor_name(action.name)
+        declared = {(rule.group, rule.resource, "", verb) for rule in action.rbac for verb in rule.verbs}
+
+        assert world.rules(account, world.place) - world.rules("nobody", world.place) == declared
+        assert world.rules(account, world.home) - world.rules("nobody", world.home) == declared | {STOP}
+
+    @pytest.mark.parametrize(("action", "part"), PARTS.values(), ids=PARTS)
+    def test_without_any_one_of_them_a_step_fails(self, world, subjects, action, part):
+        piece = piece_of(world, executor_name(action.name), part)
+
+        assert needs(world, action, piece, subjects), f"no step of {action.name} needs {piece}: it has a rule too many"
+
+    def test_one_too_many_would_be_seen(self, world, subjects):
+        greedy = world.catalogue.load(GREEDY)
+        account = executor_name(GREEDY)
+
+        unneeded = [str(piece) for piece in world.pieces(account) if not needs(world, greedy, piece, subjects)]
+
+        assert unneeded == ["list events"]
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(("action", "example"), REFUSALS.values(), ids=REFUSALS)
+    def test_hold_for_what_is_live(self, world, action, example):
+        kind = example.facts["scope"]["kind"]
+        if why := no_mirror(kind, example.facts):
+            pytest.skip(why)
+
+        refused = planned(world, action, mirror(world, kind, example.facts, example.params))
+
+        assert isinstance(refused, Refusal)
+        assert refused.reason == example.refusal
+
+
+class TestWhoeverOnlyTells:
+    @pytest.mark.parametrize("action", TELLERS.values(), ids=TELLERS)
+    def test_asks_the_cluster_nothing(self, world, action):
+        it = mirror(world, "PersistentVolumeClaim", action.examples[0].facts, action.examples[0].params)
+
+        with world.counted() as requests:
+            done = Run(world, action, it, Plan()).go()
+
+        assert done.outcome == "succeeded"
+        assert requests == []
+
+
+class TestFunctionsWithoutBusinessInTheCluster:
+    @pytest.mark.parametrize("account", WITHOUT)
+    def test_may_do_what_anybody_may_and_no_more(self, world, account):
+        for namespace in (world.home, world.place, "default"):
+            assert world.rules(account, namespace) == world.rules("nobody", namespace)
+
+    @pytest.mark.parametrize("account", WITHOUT)
+    def test_see_nothing(self, world, account):
+        kube = world.kube(account)
+
+        for kind, known in KINDS.items():
+            with pytest.raises(KubeError, match="is forbidden: User") as caught:
+                kube.get(kind, world.place if known.namespaced else "", "any")
+            assert caught.value.status == 403
+
+
+def triage(world, kube, seen):
+    return resolve(kube, seen.named) == seen.scope and bool(facts(world, kube, seen, seen.named))
+
+
+def verifier(world, kube, seen):
+    return bool(facts(world, kube, seen, None))
+
+
+def facts(world, kube, seen, named):
+    found = snapshot.take(kube, seen.scope, named, stop_namespace=world.home)
+    return found and found.scope == seen.scope and found.stop_mode == "run"
+
+
+def sweeper(world, kube, seen):
+    if snapshot.stop_mode(kube, world.home) != "run":
+        return False
+    put_configmap(kube, world.home, "akeso-stop", {"mode": "run"}, field_manager="akeso-test")
+    return snapshot.read_configmap(kube, world.home, "akeso-policy") is not None
+
+
+def api(world, kube, seen):
+    return triage(world, kube, seen) and sweeper(world, kube, seen)
+
+
+READERS = {"triage": triage, "verifier": verifier, "sweeper": sweeper, "api": api}
+
+
+def works(world, account, subjects):
+    try:
+        return all(READERS[account](world, world.readers[account], subject) for subject in subjects)
+    except KubeError as error:
+        if error.status != 403:
+            raise
+        return False
+
+
+class TestReaders:
+    @pytest.mark.parametrize("account", READERS)
+    def test_may_do_what_they_do(self, world, seen, account):
+        assert works(world, account, seen)
+
+    @pytest.mark.parametrize("account", READERS)
+    def test_and_nothing_that_they_do_not(self, world, seen, account):
+        unneeded = []
+        for piece in world.pieces(account):
+            with world.without(account, piece):
+                if works(world, account, seen):
+                    unneeded.append(str(piece))
+
+        assert unneeded == []
+
+    @pytest.mark.parametrize("account", READERS)
+    def test_the_cluster_says_that_it_is_what_the_manifests_say(self, world, account):
+        given = {one[2:] for one in world.pieces(account)}
+        wide = {one[2:] for one in world.pieces(account) if not one.namespace}
+
+        assert world.rules(account, world.home) - world.rules("nobody", world.home) == given
+        assert world.rules(account, world.place) - world.rules("nobody", world.place) == wide
+
+    def test_are_all_who_may_do_anything_but_the_executors(self, world):
+        accounts = {one["metadata"]["name"] for one in world.objects if one["kind"] == "ServiceAccount"}
+        able = {account for account in accounts if world.pieces(account)}
+
+        assert able == {*READERS, *map(executor_name, WRITERS), executor_name(GREEDY)}
+        assert accounts - able == set(WITHOUT)
+
+
+class TestAForbiddenRequest:
+    def test_is_answered_in_the_same_words_everywhere(self, world):
+        who = f'is forbidden: User "system:serviceaccount:{world.home}:nobody" cannot'
+        here = f'in the namespace "{world.place}"'
+
+        def said(path):
+            answer = world.api("GET", path, token=world.token("nobody"))
+            assert (answer.status, answer.body["reason"]) == (403, "Forbidden")
+            return answer.body["message"]
+
+        of_apps = f"/apis/apps/v1/namespaces/{world.place}/deployments"
+        apps = 'resource "deployments" in API group "apps"'
+        assert said(f"{of_apps}/web") == f'deployments.apps "web" {who} get {apps} {here}'
+        assert said(of_apps) == f"deployments.apps {who} list {apps} {here}"
+        assert said("/api/v1/nodes/n") == f'nodes "n" {who} get resource "nodes" in API group "" at the cluster scope'
+        assert said("/api/v1/nodes") == f'nodes {who} list resource "nodes" in API group "" at the cluster scope'
+        core = 'resource "namespaces" in API group ""'
+        assert said("/api/v1/namespaces/x") == f'namespaces "x" {who} get {core} in the namespace "x"'
