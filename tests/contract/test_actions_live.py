@@ -12,6 +12,7 @@ from typing import get_args
 import pytest
 
 from shared.action.catalogue import Catalogue
+from shared.action.lifecycle import TRIES
 from shared.action.render import executor_name
 from shared.kube import facts as snapshot
 from shared.kube.errors import KubeError
@@ -67,9 +68,13 @@ REFUSALS = {
 # Functions whose code never asks the cluster anything.
 WITHOUT = ["intake", "router", "guard", "escalate", "deadletter", *map(executor_name, TELLERS)]
 
-# Requests of one run: six for facts; then per write four around the dry run and the write together (two looks of the
-# lifecycle, the stop, one look before each of two applications), and what each application sends, twice.
-LOOK, AROUND, SENT = 6, 5, {"patch": 2, "evict": 4}
+# Requests of one run: for facts; then for each write a look and the dry run, and for each try a look, the stop and the
+# write. A patch is a look and a patch; before an eviction goes its mark.
+FACTS, SENT = 6, {"patch": 2, "evict": 3}
+
+
+def ceiling(plan, tries):
+    return FACTS + sum(1 + SENT[write.verb] + tries * (2 + SENT[write.verb]) for write in plan.writes)
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +179,8 @@ class TestRightsSuffice:
             done = run.go()
 
         assert (done.outcome, done.how) == ("succeeded", "write"), done.text
-        assert len(requests) <= LOOK + sum(AROUND + SENT[write.verb] for write in run.plan.writes), requests
+        # A real kubelet may write in between; the emulated one has settled.
+        assert len(requests) <= ceiling(run.plan, 1 if world.emulated else TRIES), requests
         back = run.plan.inverse()
         if back is None:
             assert action.kind != "patch"

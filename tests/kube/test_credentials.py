@@ -10,7 +10,6 @@ import subprocess
 import sys
 import textwrap
 import traceback
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +19,7 @@ from shared.kube.client import connect
 from shared.kube.errors import KubeDown, KubeError
 from shared.settings import Kube as KubeSettings
 from shared.settings import Settings
+from tests.kube.cold import run as a_cold_run
 from tests.kube.scripted import Authority, Server, kubeconfig
 
 IN_A_POD = Settings(kube=KubeSettings(timeout_ms=2000))
@@ -366,63 +366,21 @@ class TestTheTokenStaysSecret:
         assert SECRET not in said(caught.value)
 
 
-COLD = """
-import os, sys
-written = []
-
-def watch(event, args):
-    if event == "open":
-        path, mode, flags = args
-        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT) and path != os.devnull:
-            written.append(str(path))
-    elif event in {"os.mkdir", "os.rename", "os.link", "os.symlink", "os.truncate", "tempfile.mkstemp"}:
-        written.append(str(args[0]))
-
-sys.addaudithook(watch)
-from kubernetes.config import incluster_config
-incluster_config.SERVICE_TOKEN_FILENAME, incluster_config.SERVICE_CERT_FILENAME = sys.argv[1:3]
-from shared.event.here import Here
-from shared.kube import facts, write
-from shared.model.facts import ObjectRef, Scope
-from shared.model.plan import Write
-
-here = Here("executor")
-scope = Scope(kind="Deployment", namespace="shop", name="web", uid="u")
-facts.take(here.kube, scope, None, stop_namespace="home")
-target = ObjectRef(kind="Deployment", namespace="shop", name="web", uid="u")
-change = Write(verb="patch", target=target, path="/spec/replicas", before=1, after=2)
-seen = write.read(here.kube, change)
-write.apply(here.kube, change, mark="g/0", undo=False, field_manager="akeso-grow", resource_version="7", dry_run=False)
-print("\\n".join(written))
-"""
-
-
-@pytest.mark.usefixtures("cold")
 class TestAColdExecutor:
     @pytest.fixture
     def cold(self, pod, secure, authority, tmp_path):
-        """What a fresh executor of the action `grow` writes to disk while it reads facts and makes one write."""
         web = {"metadata": {"name": "web", "uid": "u", "resourceVersion": "7"}}
         secure.answers = [(200, {**web, "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}}})]
-        environ = {
-            "KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(secure.port),
-            "HOME": str(tmp_path / "nowhere"), "TMPDIR": str(tmp_path), "AKESO_ACTION": "grow",
-        }  # fmt: skip
-        run = subprocess.run(
-            [sys.executable, "-B", "-c", COLD, str(pod), str(authority.ca)],
-            env=environ, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert run.returncode == 0, run.stderr
-        return run.stdout.split()
+        return a_cold_run(tmp_path, token=pod, ca=authority.ca, port=secure.port, namespace="shop", name="web")
 
-    def test_asks_for_no_discovery(self, secure):
-        paths = [seen.path for seen in secure.seen]
-
-        assert paths[0] == "/apis/apps/v1/namespaces/shop/deployments/web"
-        assert [path for path in paths if "/namespaces/" not in path] == []
+    def test_asks_for_no_discovery(self, cold, secure):
+        assert [request.path for request in secure.seen] == [path for _, path in cold.requests]
+        assert cold.requests[0] == ("GET", "/apis/apps/v1/namespaces/shop/deployments/web")
+        assert [path for _, path in cold.requests if "/namespaces/" not in path] == []
 
     def test_writes_nothing_to_disk_so_that_it_may_be_read_only(self, cold):
-        assert cold == []
+        assert cold.written == []
 
+    @pytest.mark.usefixtures("cold")
     def test_names_the_action_to_the_server(self, secure):
         assert {seen.headers["User-Agent"] for seen in secure.seen} == {"akeso-executor-grow"}
