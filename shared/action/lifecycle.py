@@ -97,14 +97,24 @@ class Attempt:
                 return Ended("skipped", f"{planned.reason}: {planned.text}")
             if planned.hash != self._grant.plan_hash:
                 return Ended("skipped", "changed: what would be written now is not what was approved")
-        seen = kube_write.read(self._here.kube, write)
-        if not (seen.exists and seen.uid_ok and seen.holds):
-            return Ended("skipped", "changed: the object is not what the plan was made for")
-        try:
-            self._apply(write, 0, seen.resource_version, dry_run=True)
-        except (Conflict, NotFound, Refused, Throttled) as error:
-            return Ended("skipped", f"the dry run was refused: {error}")
-        return None
+        return self._rehearse(write)
+
+    def _rehearse(self, write: Write) -> Ended | None:
+        """Let the server try it without an effect. Controllers write statuses at any time: then look again."""
+        refused = ""
+        for _ in range(TRIES):
+            seen = kube_write.read(self._here.kube, write)
+            if not (seen.exists and seen.uid_ok and seen.holds):
+                return Ended("skipped", "changed: the object is not what the plan was made for")
+            try:
+                self._apply(write, 0, seen.resource_version, dry_run=True)
+            except Conflict as error:
+                refused = str(error)
+            except (NotFound, Refused, Throttled) as error:
+                return Ended("skipped", f"the dry run was refused: {error}")
+            else:
+                return None
+        return Ended("skipped", f"the dry run was refused: {refused}")
 
     def _halted(self, mode: str) -> Ended | None:
         if mode == "freeze" or (mode != "run" and not self._undo):

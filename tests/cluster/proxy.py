@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import urllib3
 
+_TOLD = ("Content-Type", "Retry-After", "Warning")
 _PASSED = ("Authorization", "Accept", "Content-Type", "User-Agent")
 
 
@@ -21,13 +22,17 @@ class Seen(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """What the next request of that method is answered (status 0: nothing); `applied`: the server does it anyhow."""
+    """What the next request of that method is answered (status 0: nothing); `applied`: the server does it anyhow.
+
+    `after` so many that pass.
+    """
 
     method: str
     status: int
     headers: dict[str, str] = {}  # noqa: RUF012 - a tuple's default is shared, but nobody changes it
     body: Any = None
     applied: bool = False
+    after: int = 0
 
 
 class Proxy:
@@ -47,23 +52,26 @@ class Proxy:
                 fault = next((one for one in outer.faults if one.method == self.command), None)
                 if fault:
                     outer.faults.remove(fault)
+                if fault and fault.after:
+                    outer.faults.append(fault._replace(after=fault.after - 1))
+                    fault = None
                 if fault is None or fault.applied:
                     headers = {name: self.headers[name] for name in _PASSED if name in self.headers}
                     got = upstream.request(
                         self.command, server + self.path, body=data or None, headers=headers, timeout=30
                     )
-                    status, body, kind = got.status, got.data, got.headers.get("Content-Type", "")
+                    status, body = got.status, got.data
+                    told = {name: got.headers[name] for name in _TOLD if name in got.headers}
                 if fault:
-                    status, kind = fault.status, "application/json"
+                    status, told = fault.status, {"Content-Type": "application/json", **fault.headers}
                     body = fault.body if isinstance(fault.body, bytes) else json.dumps(fault.body or {}).encode()
                 outer.seen.append(Seen(self.command, self.path, status, self.headers.get("User-Agent", "")))
                 if not status:
                     self.close_connection = True
                     return
                 self.send_response(status)
-                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
-                for name, value in (fault.headers if fault else {}).items():
+                for name, value in told.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(body)

@@ -21,6 +21,7 @@ from shared.kube.scope import resolve
 from shared.kube.write import put_configmap
 from shared.model.facts import ScopeKind
 from shared.model.plan import Plan, Refusal
+from tests.cluster.proxy import Fault
 from tests.contract.live_run import Run
 from tests.contract.live_subject import look, mirror, no_mirror
 from tests.contract.live_world import built
@@ -68,13 +69,13 @@ REFUSALS = {
 # Functions whose code never asks the cluster anything.
 WITHOUT = ["intake", "router", "guard", "escalate", "deadletter", *map(executor_name, TELLERS)]
 
-# Requests of one run: for facts; then for each write a look and the dry run, and for each try a look, the stop and the
-# write. A patch is a look and a patch; before an eviction goes its mark.
+# Requests of one run: for facts; then for each write, as often as it is tried, a look and the dry run, and a look, the
+# stop and the write. A patch is a look and a patch; before an eviction goes its mark.
 FACTS, SENT = 6, {"patch": 2, "evict": 3}
 
 
 def ceiling(plan, tries):
-    return FACTS + sum(1 + SENT[write.verb] + tries * (2 + SENT[write.verb]) for write in plan.writes)
+    return FACTS + sum(tries * (3 + 2 * SENT[write.verb]) for write in plan.writes)
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +198,17 @@ class TestRightsSuffice:
         shut = run.shut_out()
 
         assert (shut.outcome, shut.how) == ("stopped", "fence"), shut.text
+
+    @pytest.mark.parametrize("number", [0, 1], ids=["rehearsal", "write"])
+    @pytest.mark.parametrize(("action", "kind", "example"), CASES.values(), ids=CASES)
+    def test_also_when_somebody_else_writes_in_between(self, world, action, kind, example, number):
+        run = run_of(world, action, fresh(world, action, kind, example))
+        conflict = Fault("PATCH", 409, {}, {"kind": "Status", "code": 409, "message": "the object has been modified"})
+        world.proxy.faults = [conflict._replace(after=number)]
+
+        done = run.go()
+
+        assert (done.outcome, done.how) == ("succeeded", "write"), done.text
 
     @pytest.mark.parametrize(("action", "kind", "example"), PATCHES.values(), ids=PATCHES)
     def test_and_the_write_says_whose_it_is(self, world, action, kind, example):
