@@ -25,6 +25,7 @@ from tests.cluster.proxy import Proxy, Seen
 
 Object = dict[str, Any]
 
+_RBAC = "/apis/rbac.authorization.k8s.io/v1"
 _REVIEWS = "/apis/authorization.k8s.io/v1"
 
 
@@ -163,7 +164,9 @@ class Real(World):
         return self.api.token(self.home, account)
 
     def _put(self, role: Object, rules: list[Object]) -> None:
-        self.api.ok("PATCH", install.path(role, self.home), {"rules": rules}, form=MERGE_PATCH)
+        namespace, name = role["metadata"].get("namespace", ""), role["metadata"]["name"]
+        place = f"{_RBAC}/{f'namespaces/{namespace}/' if namespace else ''}{role['kind'].lower()}s/{name}"
+        self.api.ok("PATCH", place, {"rules": rules}, form=MERGE_PATCH)
 
 
 class Emulated(World):
