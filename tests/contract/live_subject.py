@@ -14,7 +14,7 @@ from tests.contract.live_world import World
 
 Object = dict[str, Any]
 
-IMAGE = "docker.io/library/busybox:1.36"
+IMAGE = "node.test/pause:1"
 COMMAND = ["sleep", "86400"]
 
 _PATHS = {
@@ -113,7 +113,7 @@ def _body(kind: str, name: str, facts: Object) -> Object:
         return {"metadata": meta, "spec": {
             "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}},
         }}  # fmt: skip
-    container = {"name": "app", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": COMMAND}
+    container = {"name": "app", "image": IMAGE, "imagePullPolicy": "Never"}
     pod = {"containers": [container], "terminationGracePeriodSeconds": 0}
     if kind == "Pod":
         return {"metadata": meta, "spec": pod}
