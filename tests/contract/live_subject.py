@@ -157,9 +157,15 @@ def _pods(world: World, kind: str, owner: Object, wanted: int) -> list[Object]:
 
     def there() -> list[Object]:
         found = world.api.ok("GET", _PATHS["Pod"].format(world.place), labelSelector=f"app={name}")["items"]
-        return found if len(found) >= wanted else []
+        settled = world.emulated or all(map(_ready, found))  # a kubelet notes each step of a pod that starts
+        return found if settled and len(found) >= wanted else []
 
-    return until(there, f"{kind} {name} has no {wanted} pods")
+    return until(there, f"{kind} {name} has no {wanted} pods that are ready")
+
+
+def _ready(pod: Object) -> bool:
+    conditions = pod.get("status", {}).get("conditions", ())
+    return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
 
 
 def _leave(world: World, pod: Object) -> None:
