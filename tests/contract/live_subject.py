@@ -53,12 +53,18 @@ def no_mirror(kind: str, facts: Object) -> str:
     return ""
 
 
-def mirror(world: World, kind: str, facts: Object, params: Object) -> Subject:
-    """Make what the facts say, of that kind whatever kind they name, and wait until the cluster shows it."""
+def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool = False) -> Subject:
+    """Make what the facts say, of that kind whatever kind they name, and wait until the cluster shows it.
+
+    Unless it is to be kept, it goes with the test: nodes take only so many pods.
+    """
     name = f"s-{secrets.token_hex(4)}"
     if kind == "Node":
         return _node(world)
     made = _post(world, kind, _body(kind, name, facts))
+    if not keep:
+        path = f"{_PATHS[kind].format(world.place)}/{name}"
+        world.end.callback(world.api, "DELETE", path, {"propagationPolicy": "Background"})
     scope = Scope(kind=kind, namespace=world.place, name=name, uid=made["metadata"]["uid"])
     if kind == "PersistentVolumeClaim":
         return Subject(scope, _ref(kind, made), params)

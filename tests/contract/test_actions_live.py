@@ -106,7 +106,8 @@ class Subjects(dict):
     def __call__(self, action):
         for kind in action.scopes:
             if (action.name, kind) not in self:
-                self[action.name, kind] = fresh(self.world, action, kind)
+                example = writing(action, kind)
+                self[action.name, kind] = mirror(self.world, kind, example.facts, example.params, keep=True)
         return [self[action.name, kind] for kind in action.scopes]
 
     def spent(self, action):
@@ -123,11 +124,10 @@ def subjects(world):
 def seen(world):
     """One live object of each kind that facts can be taken of."""
     facts = {"taken_at": 0, "scope": {"kind": "Deployment", "name": "any"}}
-    return [mirror(world, kind, facts, {}) for kind in KINDS_OF_SCOPE]
+    return [mirror(world, kind, facts, {}, keep=True) for kind in KINDS_OF_SCOPE]
 
 
-def fresh(world, action, kind, example=None):
-    example = example or writing(action, kind)
+def fresh(world, kind, example):
     return mirror(world, kind, example.facts, example.params)
 
 
@@ -171,7 +171,7 @@ def left(found):
 class TestRightsSuffice:
     @pytest.mark.parametrize(("action", "kind", "example"), CASES.values(), ids=CASES)
     def test_from_the_first_look_to_the_write_and_back(self, world, action, kind, example):
-        it = fresh(world, action, kind, example)
+        it = fresh(world, kind, example)
         run = run_of(world, action, it)
         targets = [write.target for write in run.plan.writes]
         before = [run.kube.get(target.kind, target.namespace, target.name) for target in targets]
@@ -193,7 +193,7 @@ class TestRightsSuffice:
 
     @pytest.mark.parametrize(("action", "kind", "example"), CASES.values(), ids=CASES)
     def test_for_shutting_a_late_run_out(self, world, action, kind, example):
-        run = run_of(world, action, fresh(world, action, kind, example))
+        run = run_of(world, action, fresh(world, kind, example))
 
         shut = run.shut_out()
 
@@ -202,7 +202,7 @@ class TestRightsSuffice:
     @pytest.mark.parametrize("number", [0, 1], ids=["rehearsal", "write"])
     @pytest.mark.parametrize(("action", "kind", "example"), CASES.values(), ids=CASES)
     def test_also_when_somebody_else_writes_in_between(self, world, action, kind, example, number):
-        run = run_of(world, action, fresh(world, action, kind, example))
+        run = run_of(world, action, fresh(world, kind, example))
         conflict = Fault("PATCH", 409, {}, {"kind": "Status", "code": 409, "message": "the object has been modified"})
         world.proxy.faults = [conflict._replace(after=number)]
 
@@ -212,7 +212,7 @@ class TestRightsSuffice:
 
     @pytest.mark.parametrize(("action", "kind", "example"), PATCHES.values(), ids=PATCHES)
     def test_and_the_write_says_whose_it_is(self, world, action, kind, example):
-        run = run_of(world, action, fresh(world, action, kind, example))
+        run = run_of(world, action, fresh(world, kind, example))
 
         with world.counted() as requests:
             run.go()
@@ -280,7 +280,7 @@ class TestRefusals:
         if why := no_mirror(kind, example.facts):
             pytest.skip(why)
 
-        refused = planned(world, action, mirror(world, kind, example.facts, example.params))
+        refused = planned(world, action, fresh(world, kind, example))
 
         assert isinstance(refused, Refusal)
         assert refused.reason == example.refusal
