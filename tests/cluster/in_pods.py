@@ -43,6 +43,7 @@ class InPods:
         self.cluster, self.home, self.folder = cluster, cluster.home, folder
         self._keeper, self._api = keeper, keeper.api
         self._stack = ExitStack()
+        self._ticket_token = secrets.token_hex(16)
         self._addresses: dict[str, str] = {}
         self.functions: list[Object] = []
 
@@ -52,7 +53,7 @@ class InPods:
             stack.callback(self.redis.stop)
             self.redis_url = self.redis.url
             self._secrets()
-            self.desk = TicketDesk(self.folder / "tickets", token=self.secret("ticket-token"))
+            self.desk = TicketDesk(self.folder / "tickets", token=self._ticket_token)
             self.desk.start()
             stack.callback(self.desk.stop)
             objects = render.render(
@@ -71,7 +72,7 @@ class InPods:
                 if one["kind"] == "Deployment":
                     one["spec"]["template"]["spec"]["nodeSelector"] = {"kubernetes.io/hostname": NODE}
                     self.functions.append(one)
-                self._api.apply(install.path(one, self.home), one)
+                self._api.apply(install.path(one), one)
             for one in self.functions:
                 self._ready(one["metadata"]["name"])
             self._stack = stack.pop_all()
@@ -150,7 +151,7 @@ class InPods:
         desk = self._reachable(stack, self.desk.port)
         brought = {
             "akeso-redis": {"url": f"redis://{redis}/0", "password": self.redis.password},
-            "akeso-tickets": {"url": f"http://{desk}/tickets", "token": self.secret("ticket-token")},
+            "akeso-tickets": {"url": f"http://{desk}/tickets", "token": self._ticket_token},
         }  # fmt: skip
         manifests = [*self.manifests]
         for name, values in brought.items():

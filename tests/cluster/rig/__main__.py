@@ -1,7 +1,8 @@
 """`python -m tests.cluster.rig up | test [PYTEST ARGUMENTS] | run COMMAND...`: what the make targets call.
 
 `up` keeps a cluster until Ctrl-C. `test` builds the image, which needs the package registries, and then runs pytest
-inside the cluster's network, or, with --on FILE, here against the cluster that FILE names. `run` runs a command here; `{}` in it becomes the path of a kubeconfig that works here.
+inside the cluster's network, or, with --on FILE, here against the cluster that FILE names. `run` runs a command here;
+`{}` in it becomes the path of a kubeconfig that works here.
 """
 
 import os
