@@ -33,6 +33,7 @@ from tests.cluster.real import RealCluster
 from tests.cluster.rig import image, node, plane
 from tests.cluster.rig.relay import Relay
 
+_OK = 200
 NODE = "n1"  # the one that gets the image, which is large
 
 
@@ -70,6 +71,8 @@ class InPods:
             sink = self._reachable(stack, int(self.broker.url.rpartition(":")[2]))
             for one in install.renamed(pods(objects, image=image.IMAGE, sink=f"http://{sink}"), self.home):
                 if one["kind"] == "Deployment":
+                    (container,) = one["spec"]["template"]["spec"]["containers"]
+                    container["env"].append({"name": "AKESO_KUBE__NAMESPACE", "value": self.home})  # it has moved
                     one["spec"]["template"]["spec"]["nodeSelector"] = {"kubernetes.io/hostname": NODE}
                     self.functions.append(one)
                 self._api.apply(install.path(one), one)
@@ -125,7 +128,10 @@ class InPods:
 
     def _ready(self, name: str) -> None:
         def ready() -> bool:
-            return bool((self.cluster.get("Deployment", self.home, name) or {}).get("status", {}).get("readyReplicas"))
+            try:  # by its Service: kube-proxy knows of a ready pod a moment later
+                return httpx.get(f"{self.url(name)}/healthz", timeout=5, trust_env=False).status_code == _OK
+            except httpx.HTTPError:
+                return False
 
         try:
             until(ready, seconds=180)

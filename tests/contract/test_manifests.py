@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import yaml
 
-from shared import settings
+from shared import channels, settings
 from shared.action import rbac, render
 from shared.action.catalogue import Catalogue
 from shared.action.declare import Action, Rule
 from shared.errors import MalformedError
 from shared.event.types import ALWAYS_WARM, FUNCTIONS, TYPES
 from shared.guard import keys
+from shared.secrets import Secrets
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "registry.example:5000/team/akeso:1.2@sha256:" + "a" * 64
@@ -45,6 +46,7 @@ RULES = 'Rule("apps", "deployments", ("get", "patch")), Rule("", "pods/eviction"
 
 FORBIDDEN_RESOURCES = {"*", "secrets", "serviceaccounts/token", "nodes/proxy", "pods/exec"}
 FORBIDDEN_VERBS = {"*", "escalate", "bind", "impersonate"}
+TELLING = ("deadletter", "escalate", "sweeper")
 WITHOUT_CLUSTER = {"intake", "router", "guard", "escalate", "deadletter"}
 
 EVERYBODY = {"event-hmac", "event-hmac-previous", "redis-password"}
@@ -56,8 +58,8 @@ SECRETS = {
     "executor": EVERYBODY | {"grant.pub", "grant-previous.pub"},
     "verifier": EVERYBODY,
     "escalate": EVERYBODY | {"ticket-token"},
-    "deadletter": EVERYBODY,
-    "sweeper": EVERYBODY | {"webhook-token", "audit.key", "audit.pub"},
+    "deadletter": EVERYBODY | {"ticket-token"},
+    "sweeper": EVERYBODY | {"ticket-token", "webhook-token", "audit.key", "audit.pub"},
     "api": EVERYBODY | {"api-token", "audit.pub"},
 }
 
@@ -291,7 +293,7 @@ class TestServices:
         for name, service in functions(objects).items():
             read = settings.load(environment(service))
             assert read.redis.url == "redis://somewhere/0", name
-            assert not read.dev
+            assert not read.dev or read.tickets.channel == "console", name
             assert read.secrets_dir == container(service)["volumeMounts"][0]["mountPath"]
             assert read.kube.namespace == service["metadata"]["namespace"]
         sweeper = settings.load(environment(functions(objects)["sweeper"]))
@@ -316,6 +318,32 @@ class TestServices:
         assert ping["spec"]["schedule"] == "* * * * *"
         assert ping["spec"]["sink"]["ref"]["kind"] == "Service"
         assert ping["spec"]["sink"]["ref"]["name"] == "sweeper"
+
+
+class TestWhoTellsPeople:
+    """A function that may speak to the ticket system must be able to: without an address it would keep silent."""
+
+    def test_are_the_functions_that_import_a_channel(self):
+        found = {
+            path.parent.name for path in (ROOT / "functions").glob("*/main.py")
+            if re.search(r"^from shared\.(channels|sweep)\b", path.read_text(), re.MULTILINE)
+        }  # fmt: skip
+        assert found == set(TELLING)
+
+    def test_have_a_channel_that_can_be_made(self, objects, tmp_path):
+        for name in TELLING:
+            env = environment(functions(objects)[name])
+            if "AKESO_TICKETS__CHANNEL" not in env:  # the address is in the site's own Secret
+                refs = {one["name"]: one.get("valueFrom") for one in container(functions(objects)[name])["env"]}
+                assert refs["AKESO_TICKETS__URL"] == {"secretKeyRef": {"name": "akeso-tickets", "key": "url"}}
+                env["AKESO_TICKETS__URL"] = "https://tickets.example/api"
+            loaded = settings.load(env)
+            assert channels.find(loaded.tickets.channel)(loaded, Secrets(str(tmp_path)))
+
+    def test_are_let_through_to_the_ticket_system(self, objects):
+        policy = of(objects, "NetworkPolicy")["to-tickets"]
+        (named,) = policy["spec"]["podSelector"]["matchExpressions"]
+        assert set(named["values"]) == set(TELLING)
 
 
 class TestSecrets:
@@ -571,11 +599,12 @@ class TestWholeInstallation:
             ("networking.k8s.io/v1", "NetworkPolicy", "redis-from-functions"),
         }
         changed = {identity(one)[1:] for one in dev if identity(one) in same and one != same[identity(one)]}
-        assert changed == {("Broker", "akeso"), ("Service", "escalate")}
-        assert settings.load(environment(functions(dev)["escalate"])).tickets.channel == "console"
-        assert all(
-            "valueFrom" not in env for env in container(functions(dev)["escalate"])["env"] if "TICKETS" in env["name"]
-        )
+        assert changed == {("Broker", "akeso"), *(("Service", name) for name in TELLING)}
+        for name in TELLING:
+            assert settings.load(environment(functions(dev)[name])).tickets.channel == "console"
+            assert all(
+                "valueFrom" not in env for env in container(functions(dev)[name])["env"] if "TICKETS" in env["name"]
+            )
 
     def test_the_redis_of_the_dev_overlay_forgets_nothing_under_pressure(self, made):
         (redis,) = of(render.render("dev", catalogue=made, **ARGUMENTS), "Deployment").values()

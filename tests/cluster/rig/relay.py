@@ -49,7 +49,8 @@ class Relay:
         except OSError:
             writer.close()
             return
-        await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
+        with suppress(asyncio.CancelledError):  # the relay ends
+            await asyncio.gather(_pipe(reader, back), _pipe(there, writer))
 
 
 async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
