@@ -233,3 +233,25 @@ class TestFingerprint:
             "alerts": [{"status": "firing", "labels": {"a": "b"}, "fingerprint": fingerprint({"a": "b"})}],
         }
         assert parse(json.dumps(body).encode()).alerts[0].fingerprint == fingerprint({"a": "b"})
+
+
+class TestARuleThatOutlastsItsFinding:
+    RULE = Rule("Kept", lambda reader: [Finding({}, "text") for _ in reader.all("n")], "s", keep_s=10)
+
+    def test_fires_on_for_its_time_and_then_ends_once(self):
+        evaluator = Evaluator([self.RULE])
+        evaluator.evaluate(Listed(n=[1]), 0)
+
+        assert evaluator.evaluate(Listed(), 9_999) == []
+        assert len(evaluator.firing) == 1
+        (ended,) = evaluator.evaluate(Listed(), 10_000)
+        assert (ended.ends_at, evaluator.firing) == (10_000, [])
+        assert evaluator.evaluate(Listed(), 20_000) == []
+
+    def test_counts_from_when_it_was_last_found(self):
+        evaluator = Evaluator([self.RULE])
+        evaluator.evaluate(Listed(n=[1]), 0)
+        evaluator.evaluate(Listed(n=[1]), 8_000)
+
+        assert evaluator.evaluate(Listed(), 17_999) == []
+        assert len(evaluator.evaluate(Listed(), 18_000)) == 1

@@ -6,11 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 
+from shared.dev.cluster import Cluster
 from tests.flows.harness import group
 from tests.flows.trap import Trap
 
@@ -157,6 +159,36 @@ class TestServing:
         assert (status, out) == (3, "")
         assert len(err.splitlines()) == 1
         assert err.startswith("akeso dev: ")
+
+    def test_on_a_cluster_without_an_installation_is_one_line_and_writes_nothing(self, tmp_path, trap, started):
+        with _emulated() as cluster:
+            config = cluster.kubeconfig(tmp_path / "config")
+            dev = started(*AKESO, "dev", "--quiet", "--kubeconfig", str(config), "--folder", str(tmp_path / "dev"))
+
+            status, out, err = _ended(dev, tmp_path / "dev")
+
+            assert (status, out) == (3, "")
+            (line,) = err.splitlines()
+            assert "no ConfigMap akeso-stop and akeso-policy in akeso-system" in line
+            assert "--sample" in line
+            assert cluster.writes() == []
+        assert trap.caught == 0
+
+    def test_a_sample_needs_a_cluster_that_is_named(self, tmp_path, started):
+        status, _, err = _ended(started(*AKESO, "dev", "--sample"), tmp_path / "dev")
+
+        assert status == 2
+        assert "--sample goes with --kubeconfig" in err
+
+
+@contextmanager
+def _emulated():
+    cluster = Cluster(token="a-token")
+    cluster.start()
+    try:
+        yield cluster
+    finally:
+        cluster.stop()
 
 
 def _posted(told):

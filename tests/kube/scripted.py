@@ -74,7 +74,7 @@ class Server:
                 except OSError:
                     self.close_connection = True
 
-            do_GET = do_POST = do_PATCH = answer  # noqa: N815 - the base class's names
+            do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815 - the base class's names
 
             def log_message(self, *args):
                 pass

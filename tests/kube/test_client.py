@@ -51,6 +51,13 @@ class TestRequests:
         assert [s.headers["Authorization"] for s in server.seen] == ["Bearer s3cret"] * 5
         assert {s.headers["User-Agent"] for s in server.seen} == {"akeso/test"}
 
+    def test_a_deletion_names_the_very_object_it_means(self, to, server):
+        to.delete("Namespace", "", "shop", uid="u-1")
+
+        (sent,) = server.seen
+        assert (sent.method, sent.path) == ("DELETE", "/api/v1/namespaces/shop")
+        assert json.loads(sent.body)["preconditions"] == {"uid": "u-1"}
+
     def test_nothing_is_asked_but_what_was_asked_for(self, to, server):
         to.get("Deployment", "shop", "web")
 
