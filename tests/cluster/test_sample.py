@@ -1,9 +1,20 @@
-"""`make run CLUSTER=1`: two real incidents, one that a restart heals and one that ends with a person."""
+"""`akeso dev` against a real cluster: its two shown incidents, and an installation that is there already."""
 
+import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+
+import httpx
+import pytest
+
+from shared import clock
+from shared.action.catalogue import Catalogue
+from tests.cluster.api import MERGE_PATCH, until
+from tests.cluster.real import RealCluster
+from tests.flows.harness import Sent, group
 
 ROOT = Path(__file__).parents[2]
 AKESO = (sys.executable, "-P", "-c", "from shared.cli import main; main()")
@@ -38,3 +49,53 @@ class TestTheSampleOnARealCluster:
             and one["status"]["phase"] != "Terminating"
         ]  # fmt: skip
         assert left == []
+
+
+@pytest.mark.usefixtures("keeper")  # the installation's own namespace is made and removed
+class TestAClusterWithAnInstallation:
+    def test_is_served_from_this_machine(self, api, kubeconfig, tmp_path):
+        """`akeso dev --kubeconfig FILE`: the product here, the workloads there."""
+        home, ready = "akeso-system", tmp_path / "ready.json"
+        with RealCluster(api, Catalogue.home()) as cluster, _installation(cluster, home), api.namespace() as namespace:
+            api.ok("PATCH", f"/api/v1/namespaces/{namespace}", _AUTO, form=MERGE_PATCH)
+            cluster.deployment(namespace, "web", 1, annotations={"akeso.dev/minimum-replicas": "3"})
+            until(lambda: _ready(cluster, namespace) == 1)
+            dev = subprocess.Popen(
+                [*AKESO, "dev", "--quiet", "--kubeconfig", str(kubeconfig), "--ready-file", str(ready),
+                 "--folder", str(tmp_path / "dev")],
+                cwd=tmp_path, env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)},
+            )  # fmt: skip
+            try:
+                until(ready.exists)
+                told = json.loads(ready.read_text())
+                token = (Path(told["secrets"]) / "webhook-token").read_text().strip()
+                labels = {"alertname": "KubeDeploymentBelowMinimum", "namespace": namespace, "deployment": "web"}
+                alert = Sent(labels | {"severity": "warning"}, clock.iso(clock.now_ms()), "00000000000000aa")
+                answer = httpx.post(
+                    told["webhook_url"], json=group(alert.element()), headers={"authorization": f"Bearer {token}"},
+                    timeout=60, trust_env=False,
+                )  # fmt: skip
+                assert answer.status_code == 200
+                until(lambda: _ready(cluster, namespace) == 3)
+            finally:
+                dev.terminate()
+                dev.wait(60)
+
+
+_AUTO = {"metadata": {"labels": {"akeso.dev/autonomy": "auto"}}}
+
+
+@contextmanager
+def _installation(cluster, home):
+    cluster.namespace(home)
+    for name in ("akeso-stop", "akeso-policy"):
+        cluster.configmap(home, name, {})
+    try:
+        yield
+    finally:
+        cluster.delete("Namespace", "", home)
+        until(lambda: cluster.get("Namespace", "", home) is None)
+
+
+def _ready(cluster, namespace):
+    return cluster.get("Deployment", namespace, "web")["status"].get("readyReplicas", 0)
