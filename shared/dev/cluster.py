@@ -34,7 +34,7 @@ _LOOK_S: Final = 0.02  # how long a watcher may be behind
 class Request(NamedTuple):
     verb: str
     path: str
-    status: int  # 0: left hanging
+    status: int  # 0: no answer
     dry_run: bool
     user_agent: str
     field_manager: str

@@ -1,44 +1,47 @@
-"""The door between the product and a real API server: it counts what passes, and slams where a story wants that.
-
-It hands on bytes as they are, the caller's credentials included, and must never add any of its own.
-"""
+"""The door between the product and a real API server: it counts what passes, and slams where a story wants that."""
 
 import json
 import re
 import threading
 from collections.abc import Callable
-from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-import urllib3
-
+from shared.dev.cluster import Request
 from shared.kube.kinds import KINDS
 from tests.cluster.api import Api
+from tests.cluster.forward import Asked, Forwarder, Said
 
 _PATH = re.compile(r"/(?:api|apis)/(?:v1|[^/]+/[^/]+)(?:/namespaces/[^/]+(?=/.))?/(?P<plural>[^/]+)"
                    r"(?:/(?P<name>[^/]+)(?:/(?P<sub>[^/]+))?)?")  # fmt: skip
 _KINDS = {kind.plural: name for name, kind in KINDS.items()}
-_PASSED_ON = {"authorization", "accept", "content-type", "user-agent"}
-
-
-class Request(NamedTuple):
-    verb: str
-    path: str
-    status: int  # 0: left hanging
-    dry_run: bool
-    user_agent: str
-    field_manager: str
 
 
 class Fault(NamedTuple):
-    """What happens to one request. `kind` and `verb` empty: any."""
+    """What one request is answered; `kind` and `verb` empty, `dry_run` None: whichever comes next.
 
-    kind: str
-    verb: str
-    status: int | None = 500  # None: it is left hanging
+    `applied`: the server does it anyhow. Status 0: there is no answer. Without a `body` it is a plain Status.
+    """
+
+    kind: str = ""
+    verb: str = ""
+    dry_run: bool | None = None
+    status: int = 500
+    headers: dict[str, str] = {}  # noqa: RUF012 - a tuple's default is shared, but nobody changes it
+    body: Any = None
     applied: bool = False
+
+    def meets(self, kind: str, request: Request) -> bool:
+        return (
+            self.kind in {"", kind}
+            and self.verb in {"", request.verb}
+            and self.dry_run in {None, request.dry_run}
+        )  # fmt: skip
+
+    def said(self) -> Said:
+        plain = {"kind": "Status", "code": self.status, "message": "a fault was asked for"}
+        body = self.body if isinstance(self.body, bytes) else json.dumps(self.body or plain).encode()
+        return Said(self.status, {"Content-Type": "application/json", **self.headers}, body)
 
 
 class Hook(NamedTuple):
@@ -49,48 +52,35 @@ class Hook(NamedTuple):
     what: Callable[[], object]
     after: bool
 
+    def meets(self, kind: str, request: Request) -> bool:
+        return (self.kind, self.verb) == (kind, request.verb) and not request.dry_run
 
-class Gate:
-    """Serves on loopback while it is entered; `url` is where the API is then."""
+
+_Wish = TypeVar("_Wish", Fault, Hook)
+
+
+class Gate(Forwarder):
+    """A context manager. Its words are the emulated cluster's, so that a story is told the same on both.
+
+    `requests` are in the order in which they were answered, with what the API server said or the fault.
+    """
 
     def __init__(self, api: Api) -> None:
+        super().__init__(api)
         self.requests: list[Request] = []
         self._faults: list[Fault] = []
         self._hooks: list[Hook] = []
-        self._lock, self._ended = threading.Lock(), threading.Event()
-        self._upstream = urllib3.PoolManager(maxsize=32, retries=False, **({"ca_certs": api.ca} if api.ca else {}))
-        gate = self
+        self._lock = threading.Lock()
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do(self) -> None:
-                gate._pass(self, api.url)
-
-            do_GET = do_POST = do_PATCH = do_PUT = do_DELETE = do  # noqa: N815
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ended.set()
-        self._server.shutdown()
-        self._server.server_close()
-
-    def fault(
-        self, *, kind: str = "", verb: str = "", status: int | None = 500, times: int = 1, applied: bool = False
-    ) -> None:
-        """Answer the next matching requests with `status`, None for never; `applied`: after they were handed on."""
+    def fault(self, *, times: int = 1, **what: Any) -> None:
+        """Answer the next matching requests so, see Fault."""
         with self._lock:
-            self._faults += [Fault(kind, verb, status, applied)] * times
+            self._faults += [Fault(**what)] * times
+
+    @property
+    def unmet_faults(self) -> int:
+        """Number of faults that no request has met yet."""
+        return len(self._faults)
 
     def before(self, kind: str, verb: str, what: Callable[[], object], *, times: int = 1) -> None:
         """Do `what` when the next such requests have come, and only then hand them on."""
@@ -102,60 +92,44 @@ class Gate:
         with self._lock:
             self._hooks.append(Hook(kind, verb, what, after=True))
 
-    @property
-    def unmet_faults(self) -> int:
-        return len(self._faults)
-
-    def _pass(self, handler: BaseHTTPRequestHandler, upstream: str) -> None:
-        body = handler.rfile.read(int(handler.headers.get("content-length") or 0))
-        parts = urlsplit(handler.path)
-        query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        kind, verb = _meant(handler.command, parts.path)
-        dry_run = query.get("dryRun") == "All"
-        fault, hook = self._taken(kind, verb, dry_run=dry_run)
+    def _answer(self, asked: Asked, hand_on: Callable[[], Said]) -> Said:
+        kind, request = _meant(asked)
+        with self._lock:
+            fault = _taken(self._faults, kind, request)
+            hook = _taken(self._hooks, kind, request)
         if hook is not None and not hook.after:
             hook.what()
-        status, data, form = 0, b"", "application/json"
-        if fault is None or fault.applied:
-            headers = {k: v for k, v in handler.headers.items() if k.lower() in _PASSED_ON}
-            with suppress(urllib3.exceptions.HTTPError):  # nobody there: nothing is answered
-                answer = self._upstream.request(
-                    handler.command, upstream + handler.path, body=body, headers=headers, timeout=60
-                )
-                status, data, form = answer.status, answer.data, answer.headers.get("content-type", form)
-        if fault is not None:
-            status = fault.status or 0
-            data = json.dumps({"kind": "Status", "code": status, "message": "a fault was asked for"}).encode()
-        agent, manager = handler.headers.get("user-agent", ""), query.get("fieldManager", "")
-        self.requests.append(Request(verb, parts.path, status, dry_run, agent, manager))
+        if fault is None:
+            said = hand_on()
+        else:
+            if fault.applied:
+                hand_on()
+            said = fault.said()
+        self.requests.append(request._replace(status=said.status))
         if hook is not None and hook.after:
             hook.what()
-            status = 0
-        if not status:
-            if fault is not None:
-                self._ended.wait(60)
-            handler.close_connection = True
-            return
-        handler.send_response(status)
-        handler.send_header("content-type", form)
-        handler.send_header("content-length", str(len(data)))
-        handler.end_headers()
-        handler.wfile.write(data)
-
-    def _taken(self, kind: str, verb: str, *, dry_run: bool) -> tuple[Fault | None, Hook | None]:
-        """The fault and the hook that are meant for this request, used up."""
-        with self._lock:
-            fault = next((f for f in self._faults if f.kind in {"", kind} and f.verb in {"", verb}), None)
-            if fault is not None:
-                self._faults.remove(fault)
-            hook = next((h for h in self._hooks if (h.kind, h.verb) == (kind, verb) and not dry_run), None)
-            if hook is not None:
-                self._hooks.remove(hook)
-            return fault, hook
+            return said._replace(status=0)
+        return said
 
 
-def _meant(method: str, path: str) -> tuple[str, str]:
-    """Kind and verb of a request, as the emulated cluster names them."""
+def _taken(wishes: list[_Wish], kind: str, request: Request) -> _Wish | None:
+    """The first one that is meant for this request, used up."""
+    found = next((wish for wish in wishes if wish.meets(kind, request)), None)
+    if found is not None:
+        wishes.remove(found)
+    return found
+
+
+def _meant(asked: Asked) -> tuple[str, Request]:
+    """Kind and request, not answered yet, as the emulated cluster names them."""
+    parts = urlsplit(asked.path)
+    query = {key: values[0] for key, values in parse_qs(parts.query).items()}
+    kind, verb = _kind_and_verb(asked.method, parts.path)
+    dry_run = query.get("dryRun") == "All"
+    return kind, Request(verb, parts.path, 0, dry_run, asked.agent, query.get("fieldManager", ""))
+
+
+def _kind_and_verb(method: str, path: str) -> tuple[str, str]:
     match = _PATH.fullmatch(path)
     if match is None:
         return "", method.lower()
@@ -163,4 +137,5 @@ def _meant(method: str, path: str) -> tuple[str, str]:
     if sub == "eviction":
         return kind, "evict"
     named = {"GET": "get", "PATCH": "patch", "DELETE": "delete", "PUT": "update"}
-    return kind, named.get(method, method.lower()) if name else {"GET": "list", "POST": "create"}.get(method, method)
+    all_of = {"GET": "list", "POST": "create"}
+    return kind, (named if name else all_of).get(method, method.lower())

@@ -15,9 +15,10 @@ from typing import Any, Self
 import pytest
 
 from shared.action.catalogue import Catalogue
+from shared.dev.cluster import Request
 from shared.kube.kinds import KINDS, address, collection
 from tests.cluster.api import MERGE_PATCH, Api, Object, until
-from tests.cluster.gate import Gate, Request
+from tests.cluster.gate import Gate
 from tests.cluster.install import installed
 from tests.cluster.rig.machine import command
 

@@ -1,7 +1,7 @@
 """The product's client against a real API server: its credentials, its refusals, its faults.
 
 A pod's files stand in a folder here; the accounts, tokens and certificates are the cluster's own. What a healthy server
-does not say by itself, a proxy in front of it says, and the server tells what then happened.
+does not say by itself, a gate in front of it says, and the server tells what then happened.
 """
 
 import base64
@@ -25,7 +25,7 @@ from shared.model.plan import Write
 from shared.settings import Kube as KubeSettings
 from shared.settings import Settings
 from tests.cluster.api import until
-from tests.cluster.proxy import Fault, Proxy
+from tests.cluster.gate import Gate
 from tests.kube.cold import run as a_cold_run
 from tests.kube.scripted import Authority
 
@@ -92,16 +92,15 @@ def pod(api, token, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def proxy(api):
-    proxy = Proxy(api.url, api.ca)
-    yield proxy
-    proxy.stop()
+def gate(api):
+    with Gate(api) as gate:
+        yield gate
 
 
 @pytest.fixture
-def to(api, token, proxy, tmp_path):
-    """An account's client, through the proxy."""
-    return connect(settings(api.kubeconfig_of(token, tmp_path / "proxied", server=proxy.url)), "akeso-test")
+def to(api, token, gate, tmp_path):
+    """An account's client, through the gate."""
+    return connect(settings(api.kubeconfig_of(token, tmp_path / "gated", server=gate.url)), "akeso-test")
 
 
 def settings(kubeconfig="", timeout_ms=20_000):
@@ -229,14 +228,14 @@ class TestRefusals:
 
         assert caught.value.status == 401
 
-    def test_what_rbac_forbids_is_refused_and_asked_for_once(self, to, place, proxy):
+    def test_what_rbac_forbids_is_refused_and_asked_for_once(self, to, place, gate):
         with pytest.raises(Refused, match="cannot get resource") as caught:
             to.get("PersistentVolumeClaim", place, "any")
 
         assert caught.value.status == 403
-        assert len(proxy.seen) == 1
+        assert len(gate.requests) == 1
 
-    def test_an_eviction_against_a_budget_is_throttled_and_asked_for_once(self, api, to, place, proxy):
+    def test_an_eviction_against_a_budget_is_throttled_and_asked_for_once(self, api, to, place, gate):
         name = f"p-{secrets.token_hex(3)}"
         body = {"metadata": {"name": name, "labels": {"app": name}}, "spec": POD}
         pod = api.ok("POST", f"/api/v1/namespaces/{place}/pods", body)
@@ -260,7 +259,7 @@ class TestRefusals:
                 resource_version=version, dry_run=False,
             )  # fmt: skip
 
-        assert [seen.method for seen in proxy.seen].count("POST") == 1
+        assert [request.verb for request in gate.requests].count("evict") == 1
         assert "deletionTimestamp" not in api.ok("GET", path)["metadata"]
 
     @pytest.fixture
@@ -304,7 +303,7 @@ class TestRefusals:
             api("DELETE", f"{FLOW}/prioritylevelconfigurations/{name}")
 
     @pytest.mark.usefixtures("shed")
-    def test_a_server_that_sheds_load_is_asked_again_for_a_read_and_not_for_a_write(self, api, to, place, proxy):
+    def test_a_server_that_sheds_load_is_asked_again_for_a_read_and_not_for_a_write(self, api, to, place, gate):
         before = kept(api, place)
 
         with pytest.raises(Throttled):
@@ -313,53 +312,52 @@ class TestRefusals:
             write(to, place, secrets.token_hex(4))
 
         assert caught.value.retry_after_s > 0
-        assert [(seen.method, seen.status) for seen in proxy.seen] == [("GET", 429), ("GET", 429), ("PATCH", 429)]
+        assert [(asked.verb, asked.status) for asked in gate.requests] == [("get", 429), ("get", 429), ("patch", 429)]
         assert kept(api, place) == before
 
 
 FAULTS = [
-    Fault("", 429, {"Retry-After": "1"}, b"Too many requests, please try again later."),
-    Fault("", 429, {}, {"kind": "Status", "code": 429, "details": {"retryAfterSeconds": 1}}),
-    *(Fault("", status, {}, {"kind": "Status", "code": status}) for status in (500, 502, 503, 504)),
-    Fault("", 0),
+    {"status": 429, "headers": {"Retry-After": "1"}, "body": b"Too many requests, please try again later."},
+    {"status": 429, "body": {"kind": "Status", "code": 429, "details": {"retryAfterSeconds": 1}}},
+    *({"status": status} for status in (500, 502, 503, 504, 0)),
 ]
-each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.status or 'nothing'}")
+each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault['status'] or 'nothing'}")
 
 
 class TestFaults:
     @each_fault
-    def test_a_read_is_made_once_more(self, to, place, proxy, fault):
-        proxy.faults = [fault._replace(method="GET")]
+    def test_a_read_is_made_once_more(self, to, place, gate, fault):
+        gate.fault(verb="get", **fault)
 
         assert to.get("ConfigMap", place, "kept")["data"]
-        assert [seen.status for seen in proxy.seen] == [fault.status, 200]
+        assert [request.status for request in gate.requests] == [fault["status"], 200]
 
     @each_fault
-    def test_and_no_more_than_once(self, to, place, proxy, fault):
-        proxy.faults = [fault._replace(method="GET")] * 3
+    def test_and_no_more_than_once(self, to, place, gate, fault):
+        gate.fault(verb="list", times=3, **fault)
 
         with pytest.raises(KubeError):
             to.list("Pod", place)
-        assert len(proxy.seen) == 2
+        assert len(gate.requests) == 2
 
     @each_fault
     @pytest.mark.parametrize("applied", [False, True])
     def test_a_write_is_never_made_again_and_says_whether_it_may_have_happened(
-        self, api, to, place, proxy, fault, applied
+        self, api, to, place, gate, fault, applied
     ):
-        proxy.faults = [fault._replace(method="PATCH", applied=applied)]
+        gate.fault(verb="patch", applied=applied, **fault)
         before, value = kept(api, place), secrets.token_hex(4)
 
         with pytest.raises((KubeDown, Throttled)) as caught:
             write(to, place, value)
 
-        assert getattr(caught.value, "unclear", False) == (fault.status != 429)
-        assert [seen.method for seen in proxy.seen] == ["PATCH"]
+        assert getattr(caught.value, "unclear", False) == (fault["status"] != 429)
+        assert [request.verb for request in gate.requests] == ["patch"]
         now = kept(api, place)
         assert now == before if not applied else now["data"]["a"] == value
 
-    def test_a_stop_that_cannot_be_read_is_freeze(self, to, place, proxy):
-        proxy.faults = [Fault("GET", 500)] * 2
+    def test_a_stop_that_cannot_be_read_is_freeze(self, to, place, gate):
+        gate.fault(verb="get", times=2)
 
         assert facts.stop_mode(to, place) == "freeze"
 

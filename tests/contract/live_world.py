@@ -1,7 +1,7 @@
 """One installation on one cluster, emulated or real, whose rights a test can take away piece by piece.
 
 Rights are those of the rendered manifests on both: nothing is written down here a second time. Every request of the
-product passes a proxy, which counts it.
+product passes a gate, which counts it.
 """
 
 import copy
@@ -14,14 +14,14 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 from shared.action.catalogue import Catalogue
-from shared.dev.cluster import Cluster
+from shared.dev.cluster import Cluster, Request
 from shared.dev.cluster_rights import Granted
 from shared.kube.client import Kube, connect
 from shared.settings import Kube as KubeSettings
 from shared.settings import Settings
 from tests.cluster import install
 from tests.cluster.api import MERGE_PATCH, Api, until
-from tests.cluster.proxy import Proxy, Seen
+from tests.cluster.gate import Gate
 
 Object = dict[str, Any]
 
@@ -51,8 +51,9 @@ class World:
     def __init__(self, api: Api, home: str, place: str, catalogue: Catalogue, objects: list[Object]) -> None:
         self.api, self.home, self.place, self.catalogue, self.objects = api, home, place, catalogue, objects
         self.end = ExitStack()  # what a test leaves to be put in order
-        self.proxy = Proxy(api.url, api.ca)
-        self._folder = TemporaryDirectory()
+        self._parts = ExitStack()
+        self.gate = self._parts.enter_context(Gate(api))
+        self._folder = Path(self._parts.enter_context(TemporaryDirectory()))
         self._tokens: dict[str, str] = {}
         self._kubes: dict[str, Kube] = {}
 
@@ -60,20 +61,18 @@ class World:
         """The product's client, as that account of the installation."""
         if account in self._kubes:
             return self._kubes[account]
-        file = self.api.kubeconfig_of(
-            self.token(account), Path(self._folder.name) / f"{account}.yaml", server=self.proxy.url
-        )
+        file = self.api.kubeconfig_of(self.token(account), self._folder / f"{account}.yaml", server=self.gate.url)
         settings = Settings(kube=KubeSettings(kubeconfig=str(file), namespace=self.home, timeout_ms=20_000))
-        kube = connect(settings, f"akeso-{account}")
-        self._kubes[account] = kube
+        kube = self._kubes[account] = connect(settings, f"akeso-{account}")
+        self._parts.callback(kube.close)
         return kube
 
     @contextmanager
-    def counted(self) -> Iterator[list[Seen]]:
+    def counted(self) -> Iterator[list[Request]]:
         """The product's requests within the block; there after it."""
-        before, found = len(self.proxy.seen), []
+        before, found = len(self.gate.requests), []
         yield found
-        found += self.proxy.seen[before:]
+        found += self.gate.requests[before:]
 
     @cached_property
     def readers(self) -> dict[str, Kube]:
@@ -147,10 +146,7 @@ class World:
 
     def stop(self) -> None:
         self.end.close()
-        for kube in self._kubes.values():
-            kube.close()
-        self.proxy.stop()
-        self._folder.cleanup()
+        self._parts.close()
 
     def _new_token(self, account: str) -> str:
         raise NotImplementedError

@@ -21,7 +21,6 @@ from shared.kube.scope import resolve
 from shared.kube.write import put_configmap
 from shared.model.facts import ScopeKind
 from shared.model.plan import Plan, Refusal
-from tests.cluster.proxy import Fault
 from tests.contract.live_run import Run
 from tests.contract.live_subject import look, mirror, no_mirror
 from tests.contract.live_world import built
@@ -199,16 +198,16 @@ class TestRightsSuffice:
 
         assert (shut.outcome, shut.how) == ("stopped", "fence"), shut.text
 
-    @pytest.mark.parametrize("number", [0, 1], ids=["rehearsal", "write"])
+    @pytest.mark.parametrize("dry_run", [True, False], ids=["rehearsal", "write"])
     @pytest.mark.parametrize(("action", "kind", "example"), CASES.values(), ids=CASES)
-    def test_also_when_somebody_else_writes_in_between(self, world, action, kind, example, number):
+    def test_also_when_somebody_else_writes_in_between(self, world, action, kind, example, dry_run):
         run = run_of(world, action, fresh(world, kind, example))
-        conflict = Fault("PATCH", 409, {}, {"kind": "Status", "code": 409, "message": "the object has been modified"})
-        world.proxy.faults = [conflict._replace(after=number)]
+        world.gate.fault(verb="patch", dry_run=dry_run, status=409)
 
         done = run.go()
 
         assert (done.outcome, done.how) == ("succeeded", "write"), done.text
+        assert world.gate.unmet_faults == 0
 
     @pytest.mark.parametrize(("action", "kind", "example"), PATCHES.values(), ids=PATCHES)
     def test_and_the_write_says_whose_it_is(self, world, action, kind, example):
@@ -217,7 +216,7 @@ class TestRightsSuffice:
         with world.counted() as requests:
             run.go()
 
-        assert {request.agent for request in requests} == {f"akeso-{executor_name(action.name)}"}
+        assert {request.user_agent for request in requests} == {f"akeso-{executor_name(action.name)}"}
         for write in run.plan.writes:
             found = run.kube.get(write.target.kind, write.target.namespace, write.target.name)
             assert f"akeso-{action.name}" in {entry["manager"] for entry in found["metadata"]["managedFields"]}
