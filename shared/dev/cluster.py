@@ -25,6 +25,7 @@ from shared.dev.cluster_http import Answer, Api
 from shared.dev.cluster_list import events, there
 from shared.dev.cluster_rights import Rights
 from shared.dev.cluster_route import READS, Target, check, left_out, number, selector, target
+from shared.dev.cluster_seeds import Seeds
 from shared.dev.cluster_store import Key, Object, Store
 from shared.kube.selector import Selector
 
@@ -40,7 +41,7 @@ class Request(NamedTuple):
     field_manager: str
 
 
-class Cluster:
+class Cluster(Seeds):
     """`start`, `stop`, seeds and switches; all callable from any thread. With a `token`, other bearers get 401."""
 
     def __init__(self, *, port: int = 0, token: str = "") -> None:
@@ -137,12 +138,6 @@ class Cluster:
     def namespace(self, name: str, labels: dict[str, str] | None = None) -> Object:
         return self.put("Namespace", "", {"metadata": {"name": name, "labels": labels or {}}})
 
-    def node(self, name: str, labels: dict[str, str] | None = None) -> Object:
-        return self.put("Node", "", {"metadata": {"name": name, "labels": labels or {}}, "spec": {}})
-
-    def configmap(self, namespace: str, name: str, data: dict[str, str]) -> Object:
-        return self.put("ConfigMap", namespace, {"metadata": {"name": name}, "data": data})
-
     def deployment(
         self, namespace: str, name: str, replicas: int = 1, labels: dict[str, str] | None = None,
         annotations: dict[str, str] | None = None, *, behaviour: str = "", ready_after: float = 1,
@@ -159,13 +154,8 @@ class Cluster:
             "status": {"conditions": [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]},
         })  # fmt: skip
 
-    def hpa(self, namespace: str, name: str, target: str, kind: str = "Deployment") -> Object:
-        spec = {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": target}, "maxReplicas": 10}
-        return self.put("HorizontalPodAutoscaler", namespace, {"metadata": {"name": name}, "spec": spec})
-
     def pdb(self, namespace: str, name: str, labels: dict[str, str], *, min_available: int) -> Object:
-        spec = {"minAvailable": min_available, "selector": {"matchLabels": labels}}
-        self.put("PodDisruptionBudget", namespace, {"metadata": {"name": name}, "spec": spec})
+        super().pdb(namespace, name, labels, min_available=min_available)
         cluster_budget.count(self.store)
         return copy.deepcopy(self.store.get("PodDisruptionBudget", namespace, name))
 

@@ -16,6 +16,8 @@ import pytest
 
 from shared.action.catalogue import Catalogue
 from shared.dev.cluster import Request
+from shared.dev.cluster_route import READS
+from shared.dev.cluster_seeds import Seeds
 from shared.kube.kinds import KINDS, address, collection
 from tests.cluster.api import MERGE_PATCH, Api, Object, until
 from tests.cluster.gate import Gate
@@ -31,7 +33,7 @@ touch /work/lock
 {_SLEEP}"""
 
 
-class RealCluster:
+class RealCluster(Seeds):
     """A context manager. `home` is its own namespace in the place of `akeso-system`, with the product's manifests."""
 
     def __init__(self, api: Api, catalogue: Catalogue) -> None:
@@ -61,7 +63,7 @@ class RealCluster:
         return self.gate.requests
 
     def writes(self) -> list[Request]:
-        return [r for r in self.requests if r.status in {200, 201} and r.verb not in {"get", "list"} and not r.dry_run]
+        return [r for r in self.requests if r.status in {200, 201} and r.verb not in READS and not r.dry_run]
 
     def fault(self, **what: Any) -> None:
         self.gate.fault(**what)
@@ -121,12 +123,6 @@ class RealCluster:
         until(lambda: self.api("GET", accounts).status == 200, f"namespace {name} is not ready")
         return made
 
-    def node(self, name: str, labels: dict[str, str] | None = None) -> Object:
-        return self.put("Node", "", {"metadata": {"name": name, "labels": labels or {}}})
-
-    def configmap(self, namespace: str, name: str, data: dict[str, str]) -> Object:
-        return self.put("ConfigMap", namespace, {"metadata": {"name": name}, "data": data})
-
     def deployment(
         self, namespace: str, name: str, replicas: int = 1, labels: dict[str, str] | None = None,
         annotations: dict[str, str] | None = None, *, behaviour: str = "", ready_after: float = 0,  # noqa: ARG002
@@ -153,13 +149,8 @@ class RealCluster:
             self.edit("ConfigMap", namespace, name, {"data": {"broken": "no"}})
         return made
 
-    def hpa(self, namespace: str, name: str, target: str, kind: str = "Deployment") -> Object:
-        spec = {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": kind, "name": target}, "maxReplicas": 10}
-        return self.put("HorizontalPodAutoscaler", namespace, {"metadata": {"name": name}, "spec": spec})
-
     def pdb(self, namespace: str, name: str, labels: dict[str, str], *, min_available: int) -> Object:
-        spec = {"minAvailable": min_available, "selector": {"matchLabels": labels}}
-        self.put("PodDisruptionBudget", namespace, {"metadata": {"name": name}, "spec": spec})
+        super().pdb(namespace, name, labels, min_available=min_available)
         seen = until(lambda: (found := self.get("PodDisruptionBudget", namespace, name))
                      and found["status"].get("observedGeneration") and found)  # fmt: skip
         return dict(seen)
