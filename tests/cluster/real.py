@@ -33,6 +33,12 @@ touch /work/lock
 {_SLEEP}"""
 
 
+def idle_pod(script: str = _SLEEP) -> Object:
+    """Spec of a pod that any cluster can run; unless its `script` says otherwise it does nothing and ends when told."""
+    container = {"name": "app", "image": IMAGE, "command": ["sh", "-c", script]}
+    return {"containers": [container], "terminationGracePeriodSeconds": 1}
+
+
 class RealCluster(Seeds):
     """A context manager. `home` is its own namespace in the place of `akeso-system`, with the product's manifests."""
 
@@ -128,11 +134,10 @@ class RealCluster(Seeds):
         annotations: dict[str, str] | None = None, *, behaviour: str = "", ready_after: float = 0,  # noqa: ARG002
     ) -> Object:  # fmt: skip
         """Real pods: they are ready when they run, `crash` after a moment, or once and then for a stale file."""
-        container: Object = {"name": "app", "image": IMAGE, "command": ["sh", "-c", _SCRIPTS[behaviour]]}
-        spec: Object = {"containers": [container], "terminationGracePeriodSeconds": 1}
+        spec = idle_pod(_SCRIPTS[behaviour])
         if behaviour == "crash-once":
             self.configmap(namespace, name, {"broken": "yes"})
-            container["volumeMounts"] = [
+            spec["containers"][0]["volumeMounts"] = [
                 {"name": "work", "mountPath": "/work"},
                 {"name": "app", "mountPath": "/etc/app"},
             ]

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from kubernetes.config import incluster_config
 
+from shared.dev.cluster_budget import is_ready
 from shared.kube import facts
 from shared.kube import write as kube_write
 from shared.kube.client import connect
@@ -26,6 +27,7 @@ from shared.settings import Kube as KubeSettings
 from shared.settings import Settings
 from tests.cluster.api import until
 from tests.cluster.gate import Gate
+from tests.cluster.real import idle_pod
 from tests.kube.cold import run as a_cold_run
 from tests.kube.scripted import Authority
 
@@ -38,7 +40,6 @@ MAY = [
     {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list"]},
     {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": ["list"]},
 ]
-POD = {"containers": [{"name": "app", "image": "docker.io/library/busybox:1.36", "command": ["sleep", "600"]}]}
 NO_CERTIFICATE = "certificate verify failed"
 
 
@@ -237,18 +238,14 @@ class TestRefusals:
 
     def test_an_eviction_against_a_budget_is_throttled_and_asked_for_once(self, api, to, place, gate):
         name = f"p-{secrets.token_hex(3)}"
-        body = {"metadata": {"name": name, "labels": {"app": name}}, "spec": POD}
+        body = {"metadata": {"name": name, "labels": {"app": name}}, "spec": idle_pod()}
         pod = api.ok("POST", f"/api/v1/namespaces/{place}/pods", body)
         budget = f"/apis/policy/v1/namespaces/{place}/poddisruptionbudgets"
         spec = {"minAvailable": 2, "selector": {"matchLabels": {"app": name}}}
         api.ok("POST", budget, {"metadata": {"name": name}, "spec": spec})
         path = f"/api/v1/namespaces/{place}/pods/{name}"
         # What is not ready yet is evicted whatever a budget says.
-        ready = {"type": "Ready", "status": "True"}
-        until(
-            lambda: any(ready.items() <= one.items() for one in api.ok("GET", path)["status"].get("conditions", ())),
-            "the pod does not become ready",
-        )
+        until(lambda: is_ready(api.ok("GET", path)), "the pod does not become ready")
         until(lambda: "observedGeneration" in api.ok("GET", f"{budget}/{name}").get("status", {}), "nobody counts")
         version = api.ok("GET", path)["metadata"]["resourceVersion"]
         target = ObjectRef(kind="Pod", namespace=place, name=name, uid=pod["metadata"]["uid"])
@@ -367,7 +364,7 @@ class TestAColdExecutor:
     def cold(self, api, pod, place, tmp_path):
         name = f"d-{secrets.token_hex(3)}"
         labels = {"app": name}
-        template = {"metadata": {"labels": labels}, "spec": POD}
+        template = {"metadata": {"labels": labels}, "spec": idle_pod()}
         spec = {"replicas": 0, "selector": {"matchLabels": labels}, "template": template}
         body = {"metadata": {"name": name}, "spec": spec}
         path = f"/apis/apps/v1/namespaces/{place}/deployments"

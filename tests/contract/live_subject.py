@@ -6,16 +6,15 @@ It knows kinds of scope and fields of facts, and no action. What facts say that 
 import secrets
 from typing import Any, NamedTuple
 
+from shared.dev.cluster_budget import is_ready
 from shared.dev.cluster_controller import READY_AFTER
 from shared.kube import facts as snapshot
 from shared.model.facts import Facts, ObjectRef, Scope
 from tests.cluster.api import MERGE_PATCH, until
+from tests.cluster.real import idle_pod
 from tests.contract.live_world import World
 
 Object = dict[str, Any]
-
-IMAGE = "node.test/pause:1"
-COMMAND = ["sleep", "86400"]
 
 _PATHS = {
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
@@ -119,8 +118,7 @@ def _body(kind: str, name: str, facts: Object) -> Object:
         return {"metadata": meta, "spec": {
             "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}},
         }}  # fmt: skip
-    container = {"name": "app", "image": IMAGE, "imagePullPolicy": "Never"}
-    pod = {"containers": [container], "terminationGracePeriodSeconds": 0}
+    pod = idle_pod()
     if kind == "Pod":
         return {"metadata": meta, "spec": pod}
     if kind == "Job":
@@ -163,15 +161,10 @@ def _pods(world: World, kind: str, owner: Object, wanted: int) -> list[Object]:
 
     def there() -> list[Object]:
         found = world.api.ok("GET", _PATHS["Pod"].format(world.place), labelSelector=f"app={name}")["items"]
-        settled = world.emulated or all(map(_ready, found))  # a kubelet notes each step of a pod that starts
+        settled = world.emulated or all(map(is_ready, found))  # a kubelet notes each step of a pod that starts
         return found if settled and len(found) >= wanted else []
 
     return until(there, f"{kind} {name} has no {wanted} pods that are ready")
-
-
-def _ready(pod: Object) -> bool:
-    conditions = pod.get("status", {}).get("conditions", ())
-    return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
 
 
 def _leave(world: World, pod: Object) -> None:
