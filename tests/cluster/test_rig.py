@@ -4,12 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.cluster.api import until
 from tests.cluster.rig.machine import Machine, clear_away
 from tests.cluster.rig.needs import CGROUPS
 
@@ -86,10 +86,7 @@ class TestWhatIsLeftBehind:
         sysctls = _sysctls()
         keeper.kill()
         keeper.communicate(timeout=60)
-        deadline = time.monotonic() + 30
-        while _left(folder)["processes"] and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert _left(folder)["processes"] == []  # the kernel ends them with their first one
+        until(lambda: not _left(folder)["processes"])  # the kernel ends them with their first one
         assert _left(folder)["cgroups"]
 
         clear_away()

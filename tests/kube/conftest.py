@@ -1,8 +1,7 @@
 import json
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,28 +37,14 @@ def kube(settings: Settings) -> Iterator[Kube]:
 
 
 @pytest.fixture
-def until() -> Callable[[Callable[[], object]], None]:
-    """Poll until something is true, for at most five seconds."""
-
-    def wait(condition: Callable[[], object]) -> None:
-        for _ in range(250):
-            if condition():
-                return
-            time.sleep(0.02)
-        pytest.fail("did not come true within five seconds")
-
-    return wait
-
-
-@pytest.fixture
 def call(cluster):
     """Send one request; answers status and body."""
     cluster.namespace("shop", {"team": "a"})
     cluster.deployment("shop", "web", 2)
     url = cluster._url
 
-    def call(method, path, body=None, *, form="application/json", token=TOKEN):
-        headers = {"Content-Type": form, "Authorization": f"Bearer {token}", "User-Agent": "curl/8"}
+    def call(method, path, body=None, *, form="application/json", accept="application/json", token=TOKEN):
+        headers = {"Content-Type": form, "Accept": accept, "Authorization": f"Bearer {token}", "User-Agent": "curl/8"}
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url + path, data, headers, method=method)  # noqa: S310 - loopback
         try:

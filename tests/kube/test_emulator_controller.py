@@ -5,6 +5,7 @@ import time
 import pytest
 
 from shared import clock
+from tests.cluster.api import until
 
 
 @pytest.fixture
@@ -237,7 +238,7 @@ def test_a_budget_follows_the_pods_that_are_ready(cluster, advance):
 
 
 class TestItsThread:
-    def test_it_acts_by_itself_and_stands_still_while_paused(self, cluster, until):
+    def test_it_acts_by_itself_and_stands_still_while_paused(self, cluster):
         cluster.resume()
         cluster.deployment("shop", "web", 1, ready_after=0)
         until(lambda: ready(cluster) == 1)

@@ -1,8 +1,5 @@
 """What the emulator leaves out is said by 501, each on the list, and nothing that is asked for is overlooked."""
 
-import json
-import urllib.error
-import urllib.request
 from typing import NamedTuple
 
 import pytest
@@ -10,7 +7,6 @@ import pytest
 from shared.dev import cluster_schema
 from shared.dev.cluster_route import LEFT_OUT
 
-TOKEN = "a-token"  # as in conftest.py
 WEB = "/apis/apps/v1/namespaces/shop/deployments/web"
 PODS = "/api/v1/namespaces/shop/pods"
 JSON, MERGE, APPLY = "application/json", "application/merge-patch+json", "application/apply-patch+yaml"
@@ -60,21 +56,8 @@ ASKED = {
 
 
 @pytest.fixture
-def ask(cluster):
-    cluster.deployment("shop", "web", 2)
-
-    def ask(asked):
-        headers = {"Content-Type": asked.form, "Accept": asked.accept, "Authorization": f"Bearer {TOKEN}"}
-        data = None if asked.body is None else json.dumps(asked.body).encode()
-        url = cluster._url + asked.path
-        request = urllib.request.Request(url, data, headers, method=asked.method)  # noqa: S310 - loopback
-        try:
-            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
-                return answer.status, json.load(answer)
-        except urllib.error.HTTPError as error:
-            return error.code, json.load(error)
-
-    return ask
+def ask(call):
+    return lambda asked: call(asked.method, asked.path, asked.body, form=asked.form, accept=asked.accept)
 
 
 @pytest.mark.parametrize(("name", "asked"), [(name, one) for name, every in ASKED.items() for one in every])
