@@ -76,7 +76,8 @@ class RestartPod(Action):
         )
 
     def healthy(self, facts: Facts) -> bool:
-        live = [pod for pod in facts.pods if not pod.deleting]
+        # What the kubelet has evicted stays listed until somebody deletes it; its replacement is what counts.
+        live = [pod for pod in facts.pods if not pod.deleting and not pod.over]
         replicas = facts.replicas
         full = replicas is None or (replicas.observed and replicas.ready >= replicas.desired)
         return full and bool(live) and all(_sound(pod) for pod in live)

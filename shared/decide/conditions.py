@@ -27,7 +27,9 @@ class PodWhen(Model):
 
     def pods(self, facts: Facts) -> tuple[PodFacts, ...]:
         """List the pods that meet it, the worst first: most restarts, then by name."""
-        met = [(pod, hits) for pod in facts.pods if (hits := self._hits(pod))]
+        # Of a Job the failed pods are the matter itself; elsewhere they are leftovers that were replaced long ago.
+        counted = [pod for pod in facts.pods if not pod.over or facts.scope.kind == "Job"]
+        met = [(pod, hits) for pod in counted if (hits := self._hits(pod))]
         met.sort(key=lambda item: (-max(state.restarts for state in item[1]), item[0].name))
         return tuple(pod for pod, _ in met)
 

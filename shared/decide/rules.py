@@ -132,6 +132,8 @@ def seen(facts: Facts) -> str:
         state = next(state for state in worst.containers if not state.ready)
         word = state.waiting or state.terminated or worst.phase or "not ready"
         parts.append(f"pod {worst.name}: {word}, {state.restarts} restarts")
+    else:
+        parts += [f"pod {pod.name}: {pod.reason}" for pod in facts.pods if pod.reason and not pod.deleting][:1]
     return f"Seen: {scope.key}" + "".join(f", {part}" for part in parts) + "."
 
 

@@ -10,7 +10,7 @@ from shared import clock
 from shared.kube.client import Kube
 from shared.kube.errors import KubeError
 from shared.kube.selector import Selector
-from shared.model.facts import Autonomy, ContainerState, Facts, ObjectRef, PodFacts, Replicas, Scope
+from shared.model.facts import OVER, Autonomy, ContainerState, Facts, ObjectRef, PodFacts, Replicas, Scope
 
 AUTONOMY: Final = "akeso.dev/autonomy"
 MINIMUM_REPLICAS: Final = "akeso.dev/minimum-replicas"
@@ -129,8 +129,10 @@ def _count(pods: list[Object], status: Object) -> int:
     return len(pods) if len(pods) < _LISTED else max(len(pods), _int(status.get("replicas")))
 
 
-def _worst_first(pod: Object) -> tuple[bool, str]:
-    return _ready(pod), str(_part(pod, "metadata").get("name", ""))
+def _worst_first(pod: Object) -> tuple[bool, bool, str]:
+    """Those that are over come last: a node out of disk leaves hundreds, and the bound must hide no pod that lives."""
+    over = _part(pod, "status").get("phase") in OVER
+    return over, _ready(pod), str(_part(pod, "metadata").get("name", ""))
 
 
 def _ready(pod: Object) -> bool:
@@ -148,11 +150,19 @@ def _pod(pod: Object, now: int) -> PodFacts:
         name=str(meta.get("name", "")),
         uid=str(meta.get("uid", "")),
         phase=_word(status.get("phase")),
+        reason=_reason(status),
         ready=_ready(pod),
         deleting="deletionTimestamp" in meta,
         age_s=max(0, (now - created) // 1000) if created else 0,
         containers=tuple(_container(container) for container in containers[:_CONTAINERS]),
     )
+
+
+def _reason(status: Object) -> str:
+    """Why the pod as a whole does not run: its node's word, or the scheduler's."""
+    conditions = _dicts(status.get("conditions"))
+    unplaced = next((c for c in conditions if c.get("type") == "PodScheduled" and c.get("status") == "False"), {})
+    return _word(status.get("reason") or unplaced.get("reason"))
 
 
 def _container(status: Object) -> ContainerState:

@@ -1,6 +1,6 @@
 """What triage saw of the cluster, once, before anything was decided: bounded, redacted, never re-read by the router."""
 
-from typing import Any, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 from pydantic import Field
 
@@ -59,6 +59,9 @@ class Replicas(Model):
     observed: bool = True
 
 
+OVER: Final = frozenset({"Succeeded", "Failed"})
+
+
 class ContainerState(Model):
     name: str
     ready: bool = False
@@ -72,10 +75,16 @@ class PodFacts(Model):
     name: str
     uid: str
     phase: str = ""
+    reason: str = ""  # why the pod as a whole does not run, such as Evicted or Unschedulable
     ready: bool = False
     deleting: bool = False
     age_s: int = 0
     containers: tuple[ContainerState, ...] = ()
+
+    @property
+    def over(self) -> bool:
+        """It will never run again: evicted by its node, or at its end. It stays listed until somebody deletes it."""
+        return self.phase in OVER
 
 
 class Facts(Model):

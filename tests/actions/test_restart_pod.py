@@ -10,10 +10,11 @@ ACTION = Catalogue.home().load("restart_pod")
 SCOPE = Scope(kind="Deployment", namespace="shop", name="web", uid="d-1")
 
 
-def pod(name="web-1", *, ready=True, age_s=3600, deleting=False, uid=None, **state):
+def pod(name="web-1", *, ready=True, age_s=3600, deleting=False, uid=None, phase="Running", **state):
     return PodFacts(
         name=name,
         uid=f"u-{name}" if uid is None else uid,
+        phase=phase,
         ready=ready,
         age_s=age_s,
         deleting=deleting,
@@ -74,6 +75,12 @@ def test_a_budget_that_allows_it_is_no_hindrance(allowed):
 def test_healthy_when_all_are_ready():
     assert ACTION.healthy(facts(pod(age_s=70), pod("web-2", restarts=40)))
     assert ACTION.healthy(facts(pod(), pod("old", ready=False, deleting=True)))
+
+
+def test_what_a_node_has_evicted_and_nobody_has_deleted_yet_is_no_ill_pod():
+    evicted = pod("old", ready=False, phase="Failed", terminated="ContainerStatusUnknown", restarts=1)
+    assert ACTION.healthy(facts(pod(), evicted))
+    assert not ACTION.healthy(facts(evicted))
 
 
 @pytest.mark.parametrize(

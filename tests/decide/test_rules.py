@@ -208,6 +208,18 @@ class TestConditions:
         data = TriagedData(incident="i", scope=facts.scope, family="replicas", facts=facts)
         assert When(below_minimum=True).met(data) is (minimum > desired)
 
+    @pytest.mark.parametrize(("kind", "told"), [("Deployment", 0), ("Job", 1)])
+    def test_a_pod_that_is_over_counts_only_where_it_is_the_matter_itself(self, kind, told):
+        ended = ContainerState(name="app", terminated="OOMKilled", restarts=1)
+        evicted = PodFacts(name="old", uid="u", phase="Failed", containers=(ended,))
+        facts = Facts(taken_at=0, scope=Scope(kind=kind, namespace="shop", name="web"), pods=(evicted,))
+        assert len(PodWhen(terminated=("OOMKilled",)).pods(facts)) == told
+
+    def test_what_was_seen_of_a_pod_without_containers_is_why_it_has_none(self):
+        pods = (PodFacts(name="web-1", uid="u", phase="Pending", reason="Unschedulable"),)
+        facts = Facts(taken_at=0, scope=Scope(kind="Deployment", namespace="shop", name="web"), pods=pods)
+        assert seen(facts) == "Seen: Deployment/shop/web, pod web-1: Unschedulable."
+
     def test_what_was_seen_of_an_unknown_scope(self):
         facts = Facts(taken_at=0, scope=Scope(kind="unknown", name="alert/aa"))
         assert seen(facts) == "Seen: alert/aa."

@@ -199,6 +199,27 @@ class TestPods:
         assert (len(facts.pods), facts.pod_count) == (50, 60)
         assert [pod.name for pod in facts.pods if not pod.ready] == [facts.pods[0].name] == [sick]
 
+    def test_those_that_are_over_come_last_and_hide_none_that_lives(self, cluster, kube):
+        cluster.deployment("shop", "web", 60, ready_after=0)
+        cluster.tick()
+        cluster.tick()
+        names = sorted(pod["metadata"]["name"] for pod in cluster.all("Pod"))
+        for name in names[:55]:
+            cluster.store.status(("Pod", "shop", name), {"phase": "Failed", "reason": "Evicted"})
+
+        pods = look(kube).pods
+
+        assert {pod.name for pod in pods if not pod.over} >= set(names[55:])
+        assert (pods[-1].over, pods[-1].reason) == (True, "Evicted")
+
+    @pytest.mark.usefixtures("web")
+    def test_one_that_no_node_can_take_says_so(self, cluster, kube):
+        name = cluster.all("Pod")[0]["metadata"]["name"]
+        why = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+        cluster.store.status(("Pod", "shop", name), {"phase": "Pending", "conditions": [why]})
+
+        assert [pod.reason for pod in look(kube).pods] == ["Unschedulable", ""]
+
     @pytest.mark.usefixtures("web")
     def test_one_that_is_leaving_says_so(self, cluster, kube):
         name = cluster.all("Pod")[0]["metadata"]["name"]
