@@ -57,7 +57,7 @@ def bare_function(folder: Path) -> Iterator[Callable[[], Service]]:
 # Cold start ---------------------------------------------------------------------------------------------------------
 
 
-def _first_answer(service: Service, env: dict[str, str], ask: Callable[[str], int]) -> float:
+def first_answer(service: Service, env: dict[str, str], ask: Callable[[str], int]) -> float:
     """Seconds from the start of the process to its first 2xx."""
     port = examples.free_port()
     source = service.source or f"functions/{service.function}/main.py"
@@ -96,9 +96,9 @@ def cold_start() -> None:
         times: dict[str, list[float]] = {"bare": []}
         services = {service.name: service for service in world.services}
         for number in range(ROUNDS + 1):
-            once = {"bare": _first_answer(bare(), world.env, lambda url: httpx.get(url, trust_env=False).status_code)}
+            once = {"bare": first_answer(bare(), world.env, lambda url: httpx.get(url, trust_env=False).status_code)}
             for name, make in asks.items():
-                once[name] = _first_answer(services[name], world.env, make(number))
+                once[name] = first_answer(services[name], world.env, make(number))
             if number:  # the first round warms the page cache
                 for name, seconds in once.items():
                     times.setdefault(name, []).append(seconds)

@@ -71,6 +71,11 @@ def record(scene: Scene, capture: Capture, rounds: int) -> None:
     scene.deployment(protected)
     scene.fire(scene.alert(protected))
     scene.until_told(scene.until_word("denied", protected))
+    grant(scene, capture, rounds)
+
+
+def grant(scene: Scene, capture: Capture, rounds: int) -> list[codec.Event]:
+    """Bring about `rounds` grants that nobody begins, each in a namespace of its own."""
     scene.world.broker.disable("executor-scale-deployment")
     capture.events["remediation.approved"].clear()
     for _ in range(rounds):
@@ -79,6 +84,7 @@ def record(scene: Scene, capture: Capture, rounds: int) -> None:
         scene.fire(scene.alert(waiting))
         scene.until_word("approved", waiting)
     scene.settle()
+    return capture.events["remediation.approved"]
 
 
 def asks(world: World, scene: Scene, capture: Capture) -> dict[str, Callable[[int], Callable[[str], int]]]:

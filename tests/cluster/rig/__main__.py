@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from shared.errors import AkesoError
+from shared.errors import AkesoError, UnavailableError
 from tests.cluster.rig import build, image, needs, plane
 from tests.cluster.rig.machine import Machine
 from tests.cluster.rig.relay import Relay
@@ -73,9 +73,18 @@ def _test(arguments: list[str]) -> int:
     needs.check()
     built = 0 if arguments else _pytest([], None, [_IMAGE], {})
     archive = image.akeso_image(build.cache().parent / "image")
+    _simulator()
     with Machine() as machine:
         env = {"AKESO_RIG": str(machine.folder), "AKESO_IMAGE": str(archive)}
         return _pytest(machine.enter(), machine.kubeconfig, arguments, env) or built
+
+
+def _simulator() -> None:
+    """Build what simulates nodes while there is a network; the tests that need it skip without."""
+    try:
+        build.kwok()
+    except UnavailableError as error:
+        print(f"no simulated nodes: {error}", flush=True)
 
 
 def _pytest(enter: list[str], kubeconfig: Path | None, arguments: list[str], env: dict[str, str]) -> int:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
@@ -40,12 +41,18 @@ def binary(name: str) -> Path:
 
 
 def kwok() -> tuple[Path, Path]:
-    """The maker of simulated nodes, and the folder of its stages, which its module brings along."""
-    folder = cache() / f"kwok-{KWOK}"
-    if not (folder / "kwok").exists():
-        _go(["install", f"sigs.k8s.io/kwok/cmd/kwok@{KWOK}"], GOBIN=str(folder))
-    modules = subprocess.run(["go", "env", "GOMODCACHE"], capture_output=True, text=True, check=True).stdout.strip()
-    return folder / "kwok", Path(modules) / f"sigs.k8s.io/kwok@{KWOK}" / "kustomize" / "stage"
+    """The maker of simulated nodes, and the folder of its stages; the first time takes minutes. Raises as `binary`."""
+    wanted = cache() / f"kwok-{KWOK}"
+    if not (wanted / "stage").exists():
+        print("building kwok (once, several minutes)", flush=True)
+        scratch = wanted.with_name(f"{wanted.name}.{os.getpid()}")
+        _go(["install", "-mod=mod", f"sigs.k8s.io/kwok/cmd/kwok@{KWOK}"], GOBIN=str(scratch))
+        modules = subprocess.run(["go", "env", "GOMODCACHE"], capture_output=True, text=True, check=True).stdout.strip()
+        # Its module brings the stages along, and a cache of modules may be cleaned.
+        shutil.copytree(Path(modules) / f"sigs.k8s.io/kwok@{KWOK}" / "kustomize" / "stage", scratch / "stage")
+        shutil.rmtree(wanted, ignore_errors=True)  # an unfinished one
+        scratch.replace(wanted)
+    return wanted / "kwok", wanted / "stage"
 
 
 def _go(arguments: list[str], **env: str) -> None:

@@ -13,6 +13,7 @@ SERVER: Final = f"https://{ADDRESS}:{PORT}"
 SERVICES: Final = "10.96.0.0/16"
 PODS: Final = "10.244.0.0/16"
 _ETCD: Final = "http://127.0.0.1:2379"
+_BRISK: Final = ("--kube-api-qps=300", "--kube-api-burst=600")  # thousands of pods within a test's patience
 
 # One line for each request of somebody who is not the cluster itself.
 _AUDIT: Final = {
@@ -97,8 +98,11 @@ def parts(folder: Path, kube: Path, etcd: Path) -> list[Part]:
         f"--root-ca-file={certs / 'ca.crt'}", f"--cluster-signing-cert-file={certs / 'ca.crt'}",
         f"--cluster-signing-key-file={certs / 'ca.key'}",
         "--node-monitor-grace-period=16s", "--node-monitor-period=2s",  # a lost node is noticed in a test's patience
+        *_BRISK,
     ]  # fmt: skip
-    scheduler = [str(kube), "kube-scheduler", f"--kubeconfig={folder / 'scheduler.yaml'}", "--leader-elect=false"]
+    scheduler = [
+        str(kube), "kube-scheduler", f"--kubeconfig={folder / 'scheduler.yaml'}", "--leader-elect=false", *_BRISK,
+    ]  # fmt: skip
     return [
         Part("etcd", store),
         Part("apiserver", server),
