@@ -5,9 +5,8 @@ import pytest
 
 from tests.cluster.api import Api
 from tests.cluster.keeper import Keeper
+from tests.cluster.story import FAST, Story
 from tests.flows.harness import a_world
-
-FAST = 20.0  # how many times faster than in life the broker's back-off runs
 
 
 def pytest_collection_modifyitems(items):
@@ -38,3 +37,13 @@ def real_world(api, kubeconfig, tmp_path_factory):
     with a_world(tmp_path_factory.mktemp("real") / "world", kubeconfig=kubeconfig, speed=FAST) as world:
         world.pace(1)
         yield world
+
+
+@pytest.fixture
+def story(real_world, keeper):
+    real_world.advance(301)  # what the last one has cooled down from
+    story = Story(real_world, keeper)
+    yield story
+    story.gate._hooks.clear()
+    keeper.ensure("apiserver")
+    story.end()

@@ -2,74 +2,11 @@
 
 import threading
 
-import pytest
-
-from shared.dev.cluster_budget import is_ready
 from tests.cluster.api import until
-from tests.cluster.conftest import FAST
-from tests.flows.harness import Scene
+from tests.cluster.story import EVICTED
 
 SCALED = ["patch deployments executor-scale-deployment"]
-EVICTED = ["patch pods executor-restart-pod", "create pods/eviction executor-restart-pod"]
 APPS = "/apis/apps/v1/namespaces"
-
-
-class Story(Scene):
-    """A scene whose effects are counted by the API server."""
-
-    def __init__(self, world, keeper):
-        super().__init__(world)
-        self.keeper, self.api_server, self.gate = keeper, keeper.api, world.cluster.gate
-
-    def effects(self, namespace):
-        return self.keeper.effects(self.home, namespace)
-
-    def ended(self, namespace, *words):
-        """Wait until its incident's audit has one of the words; the incident and that word."""
-
-        def said():
-            incident = self.incident(namespace)
-            return incident and next(((incident, word) for word in words if word in self.words(incident)), None)
-
-        return self.until(said, f"none of {words}: {self.words(self.incident(namespace))}")
-
-    def settle_fast(self):
-        """Wait until the broker rests, while the lease of a run that got no answer ends before its last try."""
-        self.world.pace(FAST)
-        self.settle()
-        self.world.pace(1)
-
-    def succeeded(self, namespace):
-        """Wait for it, minute by minute: what the broker has given up comes again by its `due` entry."""
-        self.settle_fast()
-        for _ in range(8):
-            incident = self.incident(namespace)
-            if "succeeded" in self.words(incident):
-                return incident
-            self.pass_(60)
-        raise AssertionError(f"never succeeded: {self.words(self.incident(namespace))}")
-
-    def told(self, incident):
-        """Wait until a person has a ticket: after what failed comes a back-off, then nothing that is left to try."""
-        for _ in range(15):
-            self.pass_(61)
-            if found := self.tickets(incident):
-                return found[0]
-        raise AssertionError(f"nobody was told about {incident}: {self.words(incident)}")
-
-    def skipped_for(self, incident):
-        return " | ".join(line.get("text") or "" for word in ("skipped", "failed", "unknown", "stopped")
-                          for line in self.lines(incident, word))  # fmt: skip
-
-
-@pytest.fixture
-def story(real_world, keeper):
-    real_world.advance(301)
-    story = Story(real_world, keeper)
-    yield story
-    story.gate._hooks.clear()
-    keeper.ensure("apiserver")
-    story.end()
 
 
 class TestTheApiServerIsStoppedInTheMiddleOfAnAction:
@@ -318,8 +255,8 @@ class TestTheNodeIsLostUnderThePodThatIsRestarted:
         namespace = story.namespace()
         story.deployment(namespace, minimum=0)
         story.cluster.edit("Deployment", namespace, "web", {"spec": {"template": {"spec": _leaves_at_once()}}})
-        story.until(lambda: len(_pods(story, namespace)) == 1 and _on(story, namespace, "n2", ready=True), "none on n2")
-        (pod,) = _on(story, namespace, "n2")
+        story.until(lambda: len(story.pods(namespace)) == 1 and story.on(namespace, "n2", ready=True), "none on n2")
+        (pod,) = story.on(namespace, "n2")
         alert = story.alert(namespace, alertname="KubePodCrashLooping", pod=pod["metadata"]["name"])
         target = {"kind": "Deployment", "namespace": namespace, "name": "web"}
 
@@ -330,30 +267,15 @@ class TestTheNodeIsLostUnderThePodThatIsRestarted:
                 "reason": "its node is gone",
             })  # fmt: skip
             story.until(lambda: story.effects(namespace) == EVICTED, f"{story.effects(namespace)}")
-            story.until(lambda: _on(story, namespace, "n1", ready=True), "no replacement on n1")
+            story.until(lambda: story.on(namespace, "n1", ready=True), "no replacement on n1")
             old = story.cluster.get("Pod", namespace, pod["metadata"]["name"])
             assert "deletionTimestamp" in old["metadata"]  # nobody there to end it
 
             story.pass_(121)
-            story.until(lambda: "verified" in _all_words(story, namespace), str(_all_words(story, namespace)))
+            story.until(lambda: "verified" in story.all_words("Deployment", namespace))
 
         story.until(lambda: story.cluster.get("Pod", namespace, pod["metadata"]["name"]) is None)
         assert story.effects(namespace) == EVICTED
-
-
-def _all_words(story, namespace):
-    scope = f"Deployment/{namespace}/web"
-    return [word for one in story.new() if story.record(one).get("scope") == scope for word in story.words(one)]
-
-
-def _pods(story, namespace):
-    return story.cluster.all("Pod", namespace)
-
-
-def _on(story, namespace, node, *, ready=False):
-    pods = [pod for pod in _pods(story, namespace) if pod["spec"].get("nodeName") == node]
-    live = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-    return [pod for pod in live if not ready or is_ready(pod)]
 
 
 def _leaves_at_once():
