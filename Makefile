@@ -37,7 +37,7 @@ test-faults: $(STAMP) ## kills, lost state and simulated hours (under ten minute
 	$(BIN)/pytest -m faults -n 2 --dist worksteal
 
 test-cluster: $(STAMP) ## the same and more on a real Kubernetes, made here (root, Go) or KUBECONFIG=FILE; MAY_SKIP=1
-	MAY_SKIP=$(MAY_SKIP) $(RIG) test $(if $(KUBECONFIG),--on $(KUBECONFIG)) $(TESTS)
+	MAY_SKIP=$(MAY_SKIP) $(RIG) test $(if $(KUBECONFIG),--on "$(KUBECONFIG)") $(TESTS)
 
 cluster: $(STAMP) ## keep a real Kubernetes with two nodes on this machine until Ctrl-C; prints its KUBECONFIG
 	$(RIG) up

@@ -26,7 +26,7 @@ def emulated(tmp_path):
 @contextmanager
 def home(api):
     """The same empty namespace on both sides, so that names need no normalisation."""
-    with api.namespace("akeso-conformance") as name:
+    with api.namespace("akeso-test-conformance") as name:
         yield name
 
 

@@ -271,6 +271,8 @@ class TestTheNodeIsLostUnderThePodThatIsRestarted:
             old = story.cluster.get("Pod", namespace, pod["metadata"]["name"])
             assert "deletionTimestamp" in old["metadata"]  # nobody there to end it
 
+            story.until(lambda: story.ready(namespace) == 1)  # the Deployment's controller says so, too
+
             story.pass_(121)
             story.until(lambda: "verified" in story.all_words("Deployment", namespace))
 

@@ -146,9 +146,16 @@ class Inside:
     def _until(self, what: str, true: Callable[[], object]) -> None:
         deadline = time.monotonic() + _PATIENCE_S
         while not true():
+            for name, process in self._running.items():
+                if process.poll() is not None:
+                    raise RuntimeError(f"{name} has ended: {self._last_words(name)}")
             if time.monotonic() > deadline:
-                raise RuntimeError(f"{what} is not ready after {_PATIENCE_S:g} s; see {self.folder}/logs")
+                raise RuntimeError(f"{what} is not ready after {_PATIENCE_S:g} s: {self._last_words(what)}")
             time.sleep(0.1)
+
+    def _last_words(self, name: str) -> str:
+        log = self.folder / "logs" / f"{name}.log"
+        return " ".join(log.read_text(errors="replace")[-300:].split()) if log.exists() else "nothing is known"
 
 
 def _listens(port: int) -> bool:

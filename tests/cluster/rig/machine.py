@@ -1,6 +1,6 @@
 """The cluster from outside: its namespaces, what it changes on this machine, and putting all of that back.
 
-What lives in namespaces ends with the first process in them. Beside them there are only a folder, cgroups and three
+What lives in namespaces ends with the first process in them. Beside them there are only a folder, cgroups and the
 sysctls that every kubelet sets; a cluster whose keeper was killed is cleared away by the next one.
 """
 
@@ -24,7 +24,10 @@ from tests.cluster.rig import build, needs, node
 
 _ROOT: Final = Path(__file__).parents[3]
 _PREFIX: Final = "akeso-cluster-"
-_SYSCTLS: Final = ("vm/overcommit_memory", "kernel/panic", "kernel/panic_on_oops")
+_SYSCTLS: Final = (  # all that a kubelet sets at its start, for the whole machine
+    "vm/overcommit_memory", "vm/panic_on_oom", "kernel/panic", "kernel/panic_on_oops", "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+)  # fmt: skip
 _START_S: Final = 240.0
 
 
@@ -58,8 +61,8 @@ class Machine:
             for place in map(Path, node.COVERED):
                 if not place.exists():
                     place.mkdir(parents=True)
-                    stack.callback(place.rmdir)
-            before = {name: _sysctl(name) for name in _SYSCTLS}
+                    stack.callback(_uncover, place)
+            before = _originals()
             (self.folder / "sysctls.json").write_text(json.dumps(before))
             stack.callback(_restore_sysctls, before)
             (self.folder / "bin").mkdir()
@@ -71,7 +74,13 @@ class Machine:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        # An impatient second Ctrl-C must not cut off what puts the machine back.
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            self._stack.close()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def order(self, do: str, part: str, number: int = 0) -> None:
         """See `command` below; for who is this cluster's keeper."""
@@ -97,7 +106,8 @@ class Machine:
             failed = self.folder / "failed"
             if keeper.poll() is not None or failed.exists() or time.monotonic() > deadline:
                 why = failed.read_text() if failed.exists() else (self.folder / "inside.log").read_text()[-400:]
-                raise UnavailableError(f"the cluster does not come up: {' '.join(why.split())}", reason="cluster-start")
+                said = " ".join(why.split()) or "it said nothing; is there room in the temporary folder?"
+                raise UnavailableError(f"the cluster does not come up: {said}", reason="cluster-start")
             time.sleep(0.05)
         self.pid = int(Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children").read_text().split()[0])
 
@@ -127,17 +137,53 @@ def command(folder: Path, do: str, part: str, number: int = 0) -> None:
 
 def clear_away() -> None:
     """Remove what clusters have left behind whose keeper was killed."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        try:
-            with (folder / "lock").open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            continue  # it lives
+    alive = _alive()
+    for folder in set(_folders()) - set(alive):
+        if not (folder / "lock").exists():
+            continue  # it is just being made
         _until_empty(f"/{folder.name}")
         _remove_cgroups(f"/{folder.name}")
-        with suppress(OSError, ValueError):
-            _restore_sysctls(json.loads((folder / "sysctls.json").read_text()))
+        if not alive:
+            with suppress(OSError, ValueError):
+                _restore_sysctls(json.loads((folder / "sysctls.json").read_text()))
         shutil.rmtree(folder, ignore_errors=True)
+    kept = {folder.name for folder in _folders()}
+    for name in {group.name for hierarchy in _hierarchies() for group in hierarchy.glob(f"{_PREFIX}*")} - kept:
+        _remove_cgroups(f"/{name}")
+
+
+def _folders() -> list[Path]:
+    """Those of all clusters of this machine, the oldest first."""
+    found = Path(tempfile.gettempdir()).glob(f"{_PREFIX}*")
+    return sorted((folder for folder in found if folder.is_dir()), key=lambda folder: folder.stat().st_ctime)
+
+
+def _alive() -> list[Path]:
+    """Those whose keeper lives and holds its lock."""
+    found = []
+    for folder in _folders():
+        with suppress(FileNotFoundError), (folder / "lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                found.append(folder)
+    return found
+
+
+def _originals() -> dict[str, str]:
+    """The sysctls as they were before any cluster of this machine: what is in force may be another one's kubelets'."""
+    for folder in _alive():
+        with suppress(OSError, ValueError):
+            found: dict[str, str] = json.loads((folder / "sysctls.json").read_text())
+            return found
+    return {name: _sysctl(name) for name in _SYSCTLS if Path("/proc/sys", name).exists()}
+
+
+def _uncover(place: Path) -> None:
+    """Take away a folder that was made to be covered, unless another cluster covers it, too."""
+    if not _alive():
+        with suppress(OSError):
+            place.rmdir()
 
 
 def _hierarchies() -> list[Path]:

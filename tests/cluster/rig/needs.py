@@ -1,8 +1,11 @@
 """What a machine must have before a cluster can be brought up on it, and the one line that says what is missing."""
 
 import os
+import re
 import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +19,7 @@ PACKAGES: Final = {  # of Debian, by what they bring
     "unshare": "util-linux", "mount": "mount", "busybox": "busybox-static",
 }  # fmt: skip
 _GO: Final = (1, 26)
+_ROOM: Final = 2 * 2**30
 
 
 def check() -> None:
@@ -27,13 +31,24 @@ def check() -> None:
     missing += [f"Debian's {packages[name]}" for name in packages if not shutil.which(name, path=_path())]
     if not (CNI / "bridge").exists():
         missing.append("Debian's containernetworking-plugins")
-    if not shutil.which("go"):
+    if _go_version() < _GO:
         missing.append("Go {}.{} or newer".format(*_GO))
+    if shutil.disk_usage(tempfile.gettempdir()).free < _ROOM:
+        missing.append(f"2 GiB free in {tempfile.gettempdir()}")
     if not all(os.access(CGROUPS / name, os.W_OK) for name in ("cpu", "memory", "pids")):
         missing.append("writable cgroups (version 1)")
     if missing:
         what = f"no cluster can be made here: it needs {', '.join(missing)}; or give one with KUBECONFIG=FILE"
         raise UnavailableError(what, reason="cluster-needs")
+
+
+def _go_version() -> tuple[int, ...]:
+    """(0,) where there is none that answers."""
+    if not shutil.which("go"):
+        return (0,)
+    said = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=False).stdout
+    found = re.match(r"go(\d+)\.(\d+)", said)
+    return tuple(map(int, found.groups())) if found else (0,)
 
 
 def _path() -> str:
