@@ -242,7 +242,7 @@ class Play(Scene):
         return [line for line in self.audit(incident) if line["what"] == word]
 
     def spec_changes(self, namespace: str, name: str = "web") -> int:
-        """How often the API server has seen the Deployment's spec change since it was made."""
+        """How often the API server has seen the Deployment's spec or annotations change since it was made."""
         return int(self.cluster.get("Deployment", namespace, name)["metadata"]["generation"]) - 1
 
     def log(self, service: str) -> str:

@@ -56,6 +56,7 @@ class TestALateRun:
         play.settle()
 
         assert play.replicas(namespace) == 1
-        assert play.spec_changes(namespace) == 0
+        assert len(play.writes(namespace)) == 1  # the fence, an annotation, which is a Deployment's new generation
+        assert play.spec_changes(namespace) == 1
         assert [end["resolved_by"] for end in play.lines(incident, "stopped")] == ["fence"]
         assert "stopped" in play.reasons(play.until_told(incident)["correlation_id"])
