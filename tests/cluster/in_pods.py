@@ -38,7 +38,7 @@ NODE = "n1"  # the one that gets the image, which is large
 
 
 class InPods:
-    """A context manager. `cpu` is a CPU limit for each function, for measuring."""
+    """A context manager. `cluster` is where its manifests are installed already."""
 
     def __init__(self, keeper: Keeper, cluster: RealCluster, folder: Path) -> None:
         self.cluster, self.home, self.folder = cluster, cluster.home, folder

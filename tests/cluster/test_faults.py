@@ -11,16 +11,7 @@ APPS = "/apis/apps/v1/namespaces"
 
 class TestTheApiServerIsStoppedInTheMiddleOfAnAction:
     def test_before_the_write_and_it_is_made_once_when_the_server_is_back(self, story, keeper):
-        namespace, alert = story.patient()
-        gone = threading.Event()
-
-        def stop():
-            keeper.stop("apiserver")
-            gone.set()
-
-        story.gate.before("Deployment", "patch", stop)
-        story.fire(alert)
-        assert gone.wait(60)
+        namespace = _stopped(story, keeper, story.gate.before)
         story.until(lambda: story.gate.requests[-1].status == 0, "nobody noticed that the server is gone")
         assert not {"succeeded", "failed"} & set(story.words(story.incident(namespace)))
         keeper.start("apiserver")
@@ -31,21 +22,27 @@ class TestTheApiServerIsStoppedInTheMiddleOfAnAction:
         assert len(story.attempts(incident)) == 1
 
     def test_after_the_write_whose_answer_is_lost_and_it_is_found_by_its_mark(self, story, keeper):
-        namespace, alert = story.patient()
-        gone = threading.Event()
-
-        def stop():
-            keeper.stop("apiserver")
-            gone.set()
-
-        story.gate.after("Deployment", "patch", stop)
-        story.fire(alert)
-        assert gone.wait(60)
+        namespace = _stopped(story, keeper, story.gate.after)
         keeper.start("apiserver")
 
         incident = story.succeeded(namespace)
         assert story.lines(incident, "succeeded")[0]["resolved_by"] == "mark"
         assert story.effects(namespace) == SCALED
+
+
+def _stopped(story, keeper, around):
+    """A patient whose write meets the end of the API server, before it or after it; its namespace."""
+    namespace, alert = story.patient()
+    gone = threading.Event()
+
+    def stop():
+        keeper.stop("apiserver")
+        gone.set()
+
+    around("Deployment", "patch", stop)
+    story.fire(alert)
+    assert gone.wait(60)
+    return namespace
 
 
 class TestAnotherWriterChangesTheDeploymentAtTheSameTime:

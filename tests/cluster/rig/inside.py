@@ -133,7 +133,6 @@ class Inside:
             process = subprocess.Popen([*self._in(part.net), *part.command], stdin=subprocess.DEVNULL, stdout=log,
                                        stderr=subprocess.STDOUT, start_new_session=True)  # fmt: skip
         self._parts[part.name], self._running[part.name] = part, process
-        (self.folder / "parts.json").write_text(json.dumps(sorted(self._parts)))
 
     def _kubectl(self, *arguments: str) -> str | None:
         command = [str(self._kube), "kubectl", "--kubeconfig", str(self.folder / "admin.yaml"), *arguments]

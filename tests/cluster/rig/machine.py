@@ -82,10 +82,6 @@ class Machine:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def order(self, do: str, part: str, number: int = 0) -> None:
-        """See `command` below; for who is this cluster's keeper."""
-        command(self.folder, do, part, number)
-
     def enter(self) -> list[str]:
         """Prefix of a command that is to run in the network of node n1, and elsewhere on this machine as usual."""
         return ["nsenter", f"--net=/proc/{self.pid}/ns/net", "--"]
