@@ -251,7 +251,9 @@ class TestTheNodeIsLostUnderThePodThatIsRestarted:
     def test_the_replacement_runs_elsewhere_and_nothing_is_evicted_twice(self, story, keeper):
         namespace = story.namespace()
         story.deployment(namespace, minimum=0)
+        (first,) = story.pods(namespace)
         story.cluster.edit("Deployment", namespace, "web", {"spec": {"template": {"spec": _leaves_at_once()}}})
+        story.until(lambda: story.cluster.get("Pod", namespace, first["metadata"]["name"]) is None, "no rollout")
         story.until(lambda: len(story.pods(namespace)) == 1 and story.on(namespace, "n2", ready=True), "none on n2")
         (pod,) = story.on(namespace, "n2")
         alert = story.alert(namespace, alertname="KubePodCrashLooping", pod=pod["metadata"]["name"])
