@@ -67,6 +67,10 @@ class Play(Scene):
         self.settle()
         self.redis.close()
 
+    def send(self, body: Any) -> int:
+        """One post: here the refusal is the story."""
+        return self.post(body)
+
     # The executor ----------------------------------------------------------------------------------------------------
 
     @property

@@ -126,12 +126,19 @@ class Scene:
 
     def fire(self, *alerts: Sent, truncated: int = 0) -> int:
         self._open |= {alert.fingerprint: alert for alert in alerts}
-        return self.post(group(*(alert.element() for alert in alerts), truncated=truncated))
+        return self.send(group(*(alert.element() for alert in alerts), truncated=truncated))
 
     def resolve(self, *alerts: Sent, truncated: int = 0) -> int:
         for alert in alerts:
             self._open.pop(alert.fingerprint, None)
-        return self.post(group(*(alert.element("resolved") for alert in alerts), truncated=truncated))
+        return self.send(group(*(alert.element("resolved") for alert in alerts), truncated=truncated))
+
+    def send(self, body: Any) -> int:
+        """Post a body, and again while it is answered 503, as AlertManager does; the last answer."""
+        deadline = time.monotonic() + self.patience_s
+        while (status := self.post(body)) == 503 and time.monotonic() < deadline:
+            time.sleep(0.5)
+        return status
 
     def post(self, body: Any) -> int:
         return self.world.post(body).status_code
