@@ -4,18 +4,16 @@ After Redis was lost this is also what opens the guard again: by a new epoch, wi
 and with what was open before handed to people. A policy that cannot be read leaves the last good one in force.
 """
 
-import json
-import re
 import secrets
 
 from shared import clock
 from shared.errors import MalformedError, UnavailableError
 from shared.event.here import Here
-from shared.guard import policy as policies
+from shared.guard import policy_read as policies
+from shared.guard.flat import flat
 from shared.kube import facts as cluster
 from shared.kube.errors import KubeError
 from shared.kube.write import put_configmap
-from shared.model.protected import BUILT_IN
 from shared.state.client import PREFIX
 from shared.state.transitions import Cause
 from shared.telemetry import log
@@ -23,27 +21,6 @@ from shared.telemetry import log
 STOP = "akeso-stop"
 POLICY = "akeso-policy"
 _log = log.get("akeso.load")
-
-
-def flat(policy: policies.Policy, revision: str) -> dict[str, str | int]:
-    """The policy as the fields that the scripts read; globs become anchored Lua patterns."""
-    patterns = [_pattern(glob) for glob in (*BUILT_IN, *policy.protected_namespaces)]
-    return {
-        "revision": revision,
-        "protected": json.dumps(patterns),
-        "hold": json.dumps(list(policy.hold)),
-        "approval_ms": policy.approval_minutes * 60_000,
-        "attempts": policy.attempts_per_day,
-        "rate_minute": policy.rate_per_minute,
-        "rate_hour": policy.rate_per_hour,
-        "min_cooldown": policy.min_cooldown_s * 1000,
-        "storm_new": policy.storm_new_incidents,
-        "storm_window": policy.storm_window_s * 1000,
-    }
-
-
-def _pattern(glob: str) -> str:
-    return "^" + re.sub(r"[^a-z0-9*]", lambda match: "%" + match.group(), glob).replace("*", ".*") + "$"
 
 
 def load(here: Here, cause: Cause) -> str:

@@ -1,30 +1,82 @@
 """What an operator may change while the system runs, as one frozen value with bounds that no policy can leave.
 
-The text comes from a Kubernetes object; every decision names its revision. A key that nobody knows is refused,
-because a misspelt limit is no limit. Nothing here talks to Kubernetes or Redis.
+The text comes from a Kubernetes object; every decision names its revision. Reading it is `policy_read`'s affair,
+putting it into the words of the scripts is `flat`'s. Nothing here talks to Kubernetes or Redis.
 """
 
 import difflib
-import hashlib
-import re
-from collections.abc import Collection
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, Literal, Self, get_args
 
-import yaml
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from shared.errors import MalformedError
+from shared.guard.windows import Hours, Span
 from shared.model.base import Model
+from shared.model.facts import Autonomy, ScopeKind
 from shared.model.protected import BUILT_IN
 
-MAX_TEXT: Final = 64 * 1024  # characters
+_STARS: Final = 3  # each one more multiplies the time that a script needs for a name that almost fits
 
-_GLOB: Final = re.compile(r"[a-z0-9*]([a-z0-9*-]*[a-z0-9*])?")
-_ACTION: Final = re.compile(r"\*|[a-z][a-z0-9_]{1,39}")
 
-Namespace = Annotated[str, StringConstraints(pattern=f"^{_GLOB.pattern}$", max_length=63)]
-ActionName = Annotated[str, StringConstraints(pattern=f"^({_ACTION.pattern})$")]
+def _few_stars(glob: str) -> str:
+    if glob.count("*") > _STARS:
+        raise ValueError(f"at most {_STARS} *")
+    return glob
+
+
+def _known_kind(glob: str) -> str:
+    """Refuse what could never be a target: it would protect nothing."""
+    kind = glob.partition("/")[0]
+    if "*" not in kind and kind not in get_args(ScopeKind):
+        nearest = difflib.get_close_matches(kind, get_args(ScopeKind), n=1, cutoff=0.0)
+        raise ValueError(f"no target has the kind {kind!r}, did you mean {nearest[0]}?")
+    return glob
+
+
+Namespace = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9*]([a-z0-9*-]*[a-z0-9*])?$", max_length=63),
+    AfterValidator(_few_stars),
+]
+ActionName = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]{1,39})$")]
+Severity = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.*-]{1,32}$"), AfterValidator(_few_stars)]
+# A scope's key: kind, namespace where it has one, name.
+ObjectKey = Annotated[
+    str,
+    StringConstraints(pattern=r"^(\*|[A-Z][A-Za-z]*\*?)(/[a-z0-9*]([a-z0-9.*-]*[a-z0-9*])?){1,2}$", max_length=320),
+    AfterValidator(_few_stars),
+    AfterValidator(_known_kind),
+]
+Name = Annotated[str, StringConstraints(pattern=r"^[^\p{C}]{1,100}$")]
+
+
+class Rule(Model):
+    """The first one whose every condition fits says how far the machine may go there; what is left out fits all."""
+
+    name: Name  # people read it in the refusal
+    actions: tuple[ActionName, ...] | None = Field(default=None, min_length=1, max_length=100)
+    namespaces: tuple[Namespace, ...] | None = Field(default=None, min_length=1, max_length=100)
+    kinds: tuple[ScopeKind, ...] | None = Field(default=None, min_length=1, max_length=20)
+    severities: tuple[Severity, ...] | None = Field(default=None, min_length=1, max_length=20)
+    # A cap on what the namespace's label allows, never more than it; auto caps nothing and so makes an exception.
+    autonomy: Autonomy | None = None
+    # Two are two different people, neither of them the one who asked for it.
+    approvers: int = Field(default=1, strict=True, ge=1, le=2)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set & {"autonomy", "approvers"}:
+            raise ValueError("says neither autonomy nor approvers")
+        return self
+
+
+class Window(Span):
+    """Maintenance: only inside it may what it names be done. Freeze: inside it nothing of what it names is done."""
+
+    name: Name
+    kind: Literal["maintenance", "freeze"]
+    actions: tuple[ActionName, ...] | None = Field(default=None, min_length=1, max_length=100)
+    namespaces: tuple[Namespace, ...] | None = Field(default=None, min_length=1, max_length=100)
 
 
 class Policy(Model):
@@ -32,96 +84,80 @@ class Policy(Model):
 
     # Nothing is automatic in these, beside the built-in ones: this list adds and can never take away.
     protected_namespaces: tuple[Namespace, ...] = Field(default=(), max_length=200)
+    # Nor on these, as Kind/namespace/name.
+    protected_objects: tuple[ObjectKey, ...] = Field(default=(), max_length=200)
     # Actions that wait for a person's yes even under autonomy auto; `*` means all.
     hold: tuple[ActionName, ...] = Field(default=(), max_length=100)
+    rules: tuple[Rule, ...] = Field(default=(), max_length=100)
+    # Each one is read at every decision.
+    windows: tuple[Window, ...] = Field(default=(), max_length=50)
+    # When people are at their desks: outside of it the risk is higher. Without it every hour is alike.
+    working_hours: Hours | None = None
     # How long a hold waits for its yes; past a day it would be a yes to another world.
     approval_minutes: int = Field(default=60, strict=True, ge=1, le=1440)
+    # A risk score from here on waits for a person's yes; 0 holds everything, 101 nothing.
+    risk_approve: int = Field(default=60, strict=True, ge=0, le=101)
+    # A risk score from here on is refused; 0 refuses everything, 101 nothing.
+    risk_refuse: int = Field(default=90, strict=True, ge=0, le=101)
+    # So long after a person's change the machine keeps its hands off; 0 trusts that nobody minds.
+    person_minutes: int = Field(default=15, strict=True, ge=0, le=1440)
     # Per incident key in a sliding 24 h, then a person; more than ten is a loop, not a cure.
     attempts_per_day: int = Field(default=3, strict=True, ge=1, le=10)
+    # Floor under every action's own cooldown; 0 leaves them as declared.
+    min_cooldown_s: int = Field(default=0, strict=True, ge=0, le=86_400)
+    # Up, down and up again within it is a quarrel with somebody, an autoscaler perhaps. History is kept for a day.
+    oscillation_hours: int = Field(default=6, strict=True, ge=1, le=24)
+    # So often the same with little effect, then a person. History holds sixteen.
+    repeats: int = Field(default=3, strict=True, ge=1, le=16)
+    # So many changes of a scope's resources within the hours: each one restarts every pod of it.
+    resource_changes: int = Field(default=4, strict=True, ge=1, le=16)
+    resource_hours: int = Field(default=2, strict=True, ge=1, le=24)
+    # Attempts under way at once. At none nothing would ever be done: for that use stop.
+    concurrency: int = Field(default=3, strict=True, ge=1, le=100)
+    concurrency_per_action: int = Field(default=2, strict=True, ge=1, le=100)
+    # What may be touched within the window, as a share of what there is; one is always allowed to be touched.
+    blast_minutes: int = Field(default=60, strict=True, ge=1, le=1440)
+    blast_workload_percent: int = Field(default=50, strict=True, ge=1, le=100)
+    blast_namespace_percent: int = Field(default=30, strict=True, ge=1, le=100)
+    blast_pool_percent: int = Field(default=20, strict=True, ge=1, le=100)
+    blast_nodes_percent: int = Field(default=10, strict=True, ge=1, le=100)
+    # Whatever the shares say: a big cluster's ten percent is a catastrophe as well.
+    blast_most: int = Field(default=20, strict=True, ge=1, le=1000)
     # Attempts granted over everything. The hour bounds a slow runaway that the minute lets through; for none use stop.
     rate_per_minute: int = Field(default=10, strict=True, ge=1, le=100)
     rate_per_hour: int = Field(default=100, strict=True, ge=1, le=1000)
-    # Floor under every action's own cooldown; 0 leaves them as declared.
-    min_cooldown_s: int = Field(default=0, strict=True, ge=0, le=86_400)
+    rate_per_action_hour: int = Field(default=20, strict=True, ge=1, le=1000)
+    rate_per_namespace_hour: int = Field(default=30, strict=True, ge=1, le=1000)
+    # Failures of an action on a kind of target within the window open its breaker for so long.
+    breaker_failures: int = Field(default=5, strict=True, ge=1, le=100)
+    breaker_window_minutes: int = Field(default=60, strict=True, ge=1, le=1440)
+    breaker_open_minutes: int = Field(default=30, strict=True, ge=1, le=1440)
+    # After a failure on a scope the wait doubles from the base up to the most.
+    backoff_base_s: int = Field(default=60, strict=True, ge=1, le=3600)
+    backoff_max_s: int = Field(default=3600, strict=True, ge=1, le=86_400)
+    # The ladder: promotion is proposed after so many verified in a row, with at most so many misjudged.
+    promote_after: int = Field(default=5, strict=True, ge=1, le=1000)
+    promote_false_percent: int = Field(default=10, strict=True, ge=0, le=100)
+    # So many ineffective or harmful outcomes in a row take a step down.
+    demote_after: int = Field(default=1, strict=True, ge=1, le=10)
     # More new incidents than this per cluster and window join one storm, which is for people only.
     storm_new_incidents: int = Field(default=20, strict=True, ge=2, le=1000)
     # A window under a minute misses a failure that goes from node to node.
     storm_window_s: int = Field(default=300, strict=True, ge=60, le=3600)
+    # A larger share of failing targets is a storm as well.
+    storm_failing_percent: int = Field(default=30, strict=True, ge=1, le=100)
 
-
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice: the reader of the file believes the one, YAML takes the other."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is given twice", key.start_mark)
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
-
-
-def _refused(why: str) -> MalformedError:
-    return MalformedError("policy: " + " ".join(why.split())[:1000], reason="policy")
-
-
-def _parse(text: str) -> Any:
-    if len(text) > MAX_TEXT:
-        raise _refused(f"{len(text)} characters, at most {MAX_TEXT}")
-    try:
-        return yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise _refused(f"{line}{error.problem}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _refused(f"not YAML: {error}") from None
-
-
-def _unknown(key: str) -> str:
-    nearest = difflib.get_close_matches(key, Policy.model_fields, n=1, cutoff=0.0)
-    return f"unknown key {key[:80]!r}, did you mean {nearest[0]}?" if nearest else f"unknown key {key[:80]!r}"
-
-
-def _told(item: Any) -> str:
-    where = ".".join(str(part) for part in item["loc"])
-    match item["type"]:
-        case "extra_forbidden":
-            return _unknown(where)
-        case "tuple_type":
-            return f"{where}: must be a list"
-        case "string_pattern_mismatch":
-            kind = "a namespace, with * for any part" if where.startswith("protected") else "an action's name or *"
-            return f"{where}: must be {kind}"
-        case _:
-            return f"{where}: {item['msg']}"
-
-
-def read(text: str, actions: Collection[str] | None = None) -> Policy:
-    """Read the policy in that YAML text; the empty text is the defaults.
-
-    With `actions` (all names of the catalogue) a hold on an action that does not exist is refused as well.
-    Raises MalformedError (reason `policy`) with one line that names every wrong or unknown key.
-    """
-    values = _parse(text)
-    if values is None:
-        return Policy()
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise _refused("must be a mapping of keys to values")
-    try:
-        policy = Policy.model_validate(values)
-    except ValidationError as error:
-        raise _refused("; ".join(_told(item) for item in error.errors())) from None
-    if actions is not None:
-        for name in policy.hold:
-            if name != "*" and name not in actions:
-                nearest = difflib.get_close_matches(name, list(actions), n=1, cutoff=0.0)
-                raise _refused(f"hold: no action {name!r}" + (f", did you mean {nearest[0]}?" if nearest else ""))
-    return policy
-
-
-def revision(text: str) -> str:
-    """12 hex digits that name exactly this text."""
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.risk_approve > self.risk_refuse and {"risk_approve", "risk_refuse"} <= self.model_fields_set:
+            raise ValueError("risk_approve is above risk_refuse, so that nothing would ever be held for its risk")
+        if self.backoff_base_s > self.backoff_max_s:
+            raise ValueError("backoff_base_s is above backoff_max_s")
+        for what in ("rules", "windows"):
+            names = [one.name for one in getattr(self, what)]
+            if twice := next((name for name in names if names.count(name) > 1), None):
+                raise ValueError(f"{what}: two are named {twice!r}")
+        return self
 
 
 def is_protected(policy: Policy, namespace: str) -> bool:

@@ -15,8 +15,9 @@ from shared.decide.rules import Choice, choose, in_order, shipped
 from shared.errors import MalformedError
 from shared.event.here import Here
 from shared.event.types import Alert, TriagedData
-from shared.guard import policy as policies
 from shared.guard.load import POLICY
+from shared.guard.policy import Policy, is_protected
+from shared.guard.policy_read import read
 from shared.kube.facts import read_configmap
 from shared.kube.scope import resolve
 from shared.model.plan import Plan, Refusal
@@ -106,10 +107,10 @@ def _protected(here: Here, namespace: str) -> bool:
     """Ask the policy of now; what is built in counts even while the policy cannot be read."""
     data = read_configmap(here.kube, here.settings.kube.namespace, POLICY) or {}
     try:
-        policy = policies.read(data.get("policy.yaml", ""))
+        policy = read(data.get("policy.yaml", ""))
     except MalformedError:
-        policy = policies.Policy()
-    return policies.is_protected(policy, namespace)
+        policy = Policy()
+    return is_protected(policy, namespace)
 
 
 def _considered(data: TriagedData, choice: Choice) -> list[dict[str, Any]]:

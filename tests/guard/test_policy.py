@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import MalformedError
-from shared.guard import policy as policies
-from shared.guard.policy import Policy, is_held, is_protected, read, revision
+from shared.guard.policy import Policy, is_held, is_protected
+from shared.guard.policy_read import read, revision
 from shared.model.protected import BUILT_IN
 
 
@@ -22,14 +22,44 @@ class TestDefaults:
     def test_every_default_is_promised(self):
         assert Policy().model_dump() == {
             "protected_namespaces": (),
+            "protected_objects": (),
             "hold": (),
+            "rules": (),
+            "windows": (),
+            "working_hours": None,
             "approval_minutes": 60,
+            "risk_approve": 60,
+            "risk_refuse": 90,
+            "person_minutes": 15,
             "attempts_per_day": 3,
+            "min_cooldown_s": 0,
+            "oscillation_hours": 6,
+            "repeats": 3,
+            "resource_changes": 4,
+            "resource_hours": 2,
+            "concurrency": 3,
+            "concurrency_per_action": 2,
+            "blast_minutes": 60,
+            "blast_workload_percent": 50,
+            "blast_namespace_percent": 30,
+            "blast_pool_percent": 20,
+            "blast_nodes_percent": 10,
+            "blast_most": 20,
             "rate_per_minute": 10,
             "rate_per_hour": 100,
-            "min_cooldown_s": 0,
+            "rate_per_action_hour": 20,
+            "rate_per_namespace_hour": 30,
+            "breaker_failures": 5,
+            "breaker_window_minutes": 60,
+            "breaker_open_minutes": 30,
+            "backoff_base_s": 60,
+            "backoff_max_s": 3600,
+            "promote_after": 5,
+            "promote_false_percent": 10,
+            "demote_after": 1,
             "storm_new_incidents": 20,
             "storm_window_s": 300,
+            "storm_failing_percent": 30,
         }
 
     @pytest.mark.parametrize("text", ["", "\n", "# nothing yet\n", "---\n", "{}"])
@@ -74,6 +104,32 @@ class TestRead:
         ("key", "low", "high"),
         [
             ("approval_minutes", 1, 1440),
+            ("risk_approve", 0, 101),
+            ("risk_refuse", 0, 101),
+            ("person_minutes", 0, 1440),
+            ("oscillation_hours", 1, 24),
+            ("repeats", 1, 16),
+            ("resource_changes", 1, 16),
+            ("resource_hours", 1, 24),
+            ("concurrency", 1, 100),
+            ("concurrency_per_action", 1, 100),
+            ("blast_minutes", 1, 1440),
+            ("blast_workload_percent", 1, 100),
+            ("blast_namespace_percent", 1, 100),
+            ("blast_pool_percent", 1, 100),
+            ("blast_nodes_percent", 1, 100),
+            ("blast_most", 1, 1000),
+            ("rate_per_action_hour", 1, 1000),
+            ("rate_per_namespace_hour", 1, 1000),
+            ("breaker_failures", 1, 100),
+            ("breaker_window_minutes", 1, 1440),
+            ("breaker_open_minutes", 1, 1440),
+            ("backoff_base_s", 1, 3600),
+            ("backoff_max_s", 60, 86_400),
+            ("promote_after", 1, 1000),
+            ("promote_false_percent", 0, 100),
+            ("demote_after", 1, 10),
+            ("storm_failing_percent", 1, 100),
             ("attempts_per_day", 1, 10),
             ("rate_per_minute", 1, 100),
             ("rate_per_hour", 1, 1000),
@@ -178,4 +234,4 @@ class TestHold:
 def test_a_policy_survives_the_way_through_json():
     policy = read("hold: ['*']\nprotected_namespaces: [a-*]\nrate_per_hour: 7")
 
-    assert policies.Policy.model_validate_json(policy.model_dump_json()) == policy
+    assert Policy.model_validate_json(policy.model_dump_json()) == policy
