@@ -15,11 +15,15 @@ from shared.model.facts import ContainerState, Facts, PodFacts, ScopeKind
 
 
 class PodWhen(Model):
-    """Holds when one pod that is neither ready nor being deleted has one container that meets all of it."""
+    """Holds when one pod that is not being deleted has one container that meets all of it.
+
+    Neither may be ready, but where it is `looping` that is asked for: between two crashes it may look well.
+    """
 
     phase: str = ""
     min_age_s: int = Field(default=0, ge=0)
     running: bool | None = None  # the container waits for nothing
+    looping: bool = False
     waiting: tuple[str, ...] = ()
     terminated: tuple[str, ...] = ()
     not_terminated: tuple[str, ...] = ()
@@ -34,12 +38,14 @@ class PodWhen(Model):
         return tuple(pod for pod, _ in met)
 
     def _hits(self, pod: PodFacts) -> list[ContainerState]:
-        if pod.ready or pod.deleting or pod.age_s < self.min_age_s or self.phase not in ("", pod.phase):
+        if pod.ready and not self.looping:
+            return []
+        if pod.deleting or pod.age_s < self.min_age_s or self.phase not in ("", pod.phase):
             return []
         return [
             state
             for state in pod.containers
-            if not state.ready
+            if ((state.looping and state.ready is pod.ready) if self.looping else not state.ready)
             and (self.running is None or self.running is (not state.waiting))
             and (not self.waiting or state.waiting in self.waiting)
             and (not self.terminated or state.terminated in self.terminated)

@@ -117,8 +117,11 @@ class Cluster(Seeds):
     def all(self, kind: str, namespace: str = "", labels: str = "") -> list[Object]:
         return copy.deepcopy(self.store.all(kind, namespace, Selector.parse(labels)))
 
-    def put(self, kind: str, namespace: str, body: Object, *, manager: str = "seed") -> Object:
-        """Create an object as it is, status included; its namespace is made where missing."""
+    def put(self, kind: str, namespace: str, body: Object, *, manager: str = "akeso-seed") -> Object:
+        """Create an object as it is, status included; its namespace is made where missing.
+
+        The manager is one of ours unless said: it was there before, and no person is at work on it.
+        """
         if namespace and self.store.find("Namespace", "", namespace) is None:
             self.namespace(namespace)
         return copy.deepcopy(self.store.create(kind, namespace, body, manager=manager))

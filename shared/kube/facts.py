@@ -1,4 +1,4 @@
-"""One bounded look at the cluster around a scope: at most seven requests, none of them over a whole cluster.
+"""One bounded look at the cluster around a scope: at most eight requests, none of them over a whole cluster.
 
 What cannot be read for certain is reported in the careful way: an unknown autonomy is `observe`, an unreadable stop
 is `freeze`. It must not decide anything, and it must not carry free text that somebody else wrote, but names.
@@ -14,6 +14,7 @@ from shared.model.facts import OVER, Autonomy, ContainerState, Facts, ObjectRef,
 
 AUTONOMY: Final = "akeso.dev/autonomy"
 MINIMUM_REPLICAS: Final = "akeso.dev/minimum-replicas"
+_PROTECTED: Final = "akeso.dev/protected"  # as a label or an annotation, whatever its value
 STOP_CONFIGMAP: Final = "akeso-stop"
 
 StopMode = Literal["run", "stop", "freeze"]
@@ -21,6 +22,7 @@ Object = dict[str, Any]
 
 _PODS, _LABELS, _CONTAINERS, _WORD = 50, 32, 10, 64
 _LISTED = 500
+_LOOP_MS = 600_000  # the kubelet forgets a crash after ten minutes
 _OURS = "akeso-"
 # They write specs as part of running the cluster (taints, an autoscaler's replicas); they are not "a person at work".
 _SYSTEM: Final = frozenset({"kube-controller-manager", "kubelet", "kube-scheduler", "cloud-controller-manager"})
@@ -32,9 +34,12 @@ _GITOPS: Final = (
 )
 
 
-def take(kube: Kube, scope: Scope, object_ref: ObjectRef | None, *, stop_namespace: str) -> Facts | None:
+def take(
+    kube: Kube, scope: Scope, object_ref: ObjectRef | None, *, stop_namespace: str, count: bool = False
+) -> Facts | None:
     """Snapshot of the scope as it is now, under its present uid; None when the scope is gone.
 
+    With `count` also how many pods the namespace has, which only a proposal is judged by.
     Raises KubeError when anything but the stop ConfigMap cannot be read: half a snapshot is none.
     """
     taken_at = clock.now_ms()
@@ -54,7 +59,9 @@ def take(kube: Kube, scope: Scope, object_ref: ObjectRef | None, *, stop_namespa
         scope=present,
         object=_object(kube, present, object_ref),
         autonomy=_autonomy(home_labels),
+        protected=any(_PROTECTED in _marks(thing) for thing in (found, home or {})),
         namespace_labels=_bounded(home_labels) if scope.namespace else {},
+        namespace_pods=kube.count("Pod", scope.namespace) if count and scope.namespace else 0,
         replicas=replicas,
         pods=tuple(_pod(pod, taken_at) for pod in sorted(pods, key=_worst_first)[:_PODS]),
         pod_count=_count(pods, status),
@@ -90,6 +97,11 @@ def stop_mode(kube: Kube, namespace: str) -> StopMode:
         return "freeze"
     mode = data.get("mode", "freeze" if "hydrated-at" in data else "run")
     return cast("StopMode", mode) if mode in get_args(StopMode) else "freeze"
+
+
+def _marks(thing: Object) -> dict[str, str]:
+    meta = _part(thing, "metadata")
+    return _strings(meta.get("labels")) | _strings(meta.get("annotations"))
 
 
 def _autonomy(labels: dict[str, str]) -> Autonomy:
@@ -154,7 +166,7 @@ def _pod(pod: Object, now: int) -> PodFacts:
         ready=_ready(pod),
         deleting="deletionTimestamp" in meta,
         age_s=max(0, (now - created) // 1000) if created else 0,
-        containers=tuple(_container(container) for container in containers[:_CONTAINERS]),
+        containers=tuple(_container(container, now) for container in containers[:_CONTAINERS]),
     )
 
 
@@ -165,7 +177,7 @@ def _reason(status: Object) -> str:
     return _word(status.get("reason") or unplaced.get("reason"))
 
 
-def _container(status: Object) -> ContainerState:
+def _container(status: Object, now: int) -> ContainerState:
     state = _part(status, "state")
     ended = _part(state, "terminated") or _part(_part(status, "lastState"), "terminated")
     code = ended.get("exitCode")
@@ -176,6 +188,7 @@ def _container(status: Object) -> ContainerState:
         waiting=_word(_part(state, "waiting").get("reason")),
         terminated=_word(ended.get("reason")),
         exit_code=code if isinstance(code, int) else None,
+        crashed=code != 0 and bool(ended) and now - _ms(ended.get("finishedAt")) < _LOOP_MS,
     )
 
 

@@ -69,6 +69,13 @@ class ContainerState(Model):
     waiting: str = ""  # reason, such as CrashLoopBackOff
     terminated: str = ""  # reason of the last end, such as OOMKilled
     exit_code: int | None = None
+    crashed: bool = False  # its last end was a failure, in the last ten minutes
+
+    @property
+    def looping(self) -> bool:
+        """It keeps crashing, whether it waits or runs for a moment when it is looked at."""
+        once = 2 if self.ready else 1  # a ready one that fell once is no loop
+        return self.waiting == "CrashLoopBackOff" or (self.crashed and self.restarts >= once)
 
 
 class PodFacts(Model):
@@ -94,7 +101,9 @@ class Facts(Model):
     scope: Scope
     object: ObjectRef | None = None  # what the alert named, if it still exists
     autonomy: Autonomy = "observe"
+    protected: bool = False  # the scope, or its namespace, carries the mark that keeps every machine away
     namespace_labels: dict[str, str] = Field(default_factory=dict)
+    namespace_pods: int = 0  # in the whole namespace; 0 where nobody has counted
     replicas: Replicas | None = None
     pods: tuple[PodFacts, ...] = ()  # at most 50 of the scope, the ones that are not ready first
     pod_count: int = 0

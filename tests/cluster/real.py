@@ -99,7 +99,7 @@ class RealCluster(Seeds):
         query = {"labelSelector": labels} if labels else {}
         return self.api.ok("GET", collection(kind, namespace), **query)["items"]
 
-    def put(self, kind: str, namespace: str, body: Object, *, manager: str = "seed") -> Object:
+    def put(self, kind: str, namespace: str, body: Object, *, manager: str = "akeso-seed") -> Object:
         if namespace and self.get("Namespace", "", namespace) is None:
             self.namespace(namespace)
         whole = {"apiVersion": KINDS[kind].api, "kind": kind} | {k: v for k, v in body.items() if k != "status"}

@@ -256,5 +256,5 @@ class TestPrompt:
         states = tuple(ContainerState(name="n" * 60, waiting="w" * 60, terminated="t" * 60) for _ in range(10))
         pods = tuple(PodFacts(name="p" * 250, uid="u" * 36, containers=states) for _ in range(50))
         text = prompt(change("crash-loop", {"pods": pods}, alert=alert))
-        assert len(text) <= 18_000
+        assert len(text) <= 18_500
         assert json.loads(text.splitlines()[-2])["labels"]["a"] == "b"

@@ -20,6 +20,9 @@ def pod(name="web-1", **changes):
     )
 
 
+WELL = {"waiting": "", "ready": True, "crashed": True}
+
+
 class TestShippedRules:
     def test_ten_of_which_four_write_and_three_restrain(self):
         rules = shipped()
@@ -88,6 +91,8 @@ class TestRestraint:
             ("crash-loop", {"pods": (pod(deleting=True),)}, ""),
             ("crash-loop", {"pods": (pod(ready=True),)}, ""),
             ("crash-loop", {"pods": (pod(state={"waiting": "ImagePullBackOff"}),)}, ""),
+            ("crash-loop", {"pods": (pod(state={"waiting": ""}),)}, ""),
+            ("crash-loop", {"pods": (pod(ready=True, state={**WELL, "restarts": 1}),)}, ""),
             ("crash-loop", {"pods": (pod(state={"terminated": "OOMKilled"}),)}, "out-of-memory-crash-loop"),
             (
                 "crash-loop",
@@ -111,6 +116,16 @@ class TestRestraint:
     def test_an_action_that_is_not_installed_is_not_chosen(self, cases, tmp_path):
         choice = choose(cases["below-minimum"], Catalogue(tmp_path), shipped())
         assert (choice.action, choice.by) == (TELL_ONLY, "nobody")
+
+
+class TestACrashLoopBetweenTwoCrashes:
+    """A look comes at any moment: the container may run just then, and without a probe it is ready."""
+
+    @pytest.mark.parametrize(
+        "seen", [pod(ready=True, state=WELL), pod(state={"waiting": "", "restarts": 1, "crashed": True})]
+    )
+    def test_is_restarted(self, change, catalogue, seen):
+        assert choose(change("crash-loop", {"pods": (seen,)}), catalogue, shipped()).action == "restart_pod"
 
 
 class TestWorstPod:

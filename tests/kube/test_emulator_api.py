@@ -352,7 +352,7 @@ class TestManagedFields:
         }
 
         assert {manager: "f:spec" in fields for manager, fields in entries.items()} == {
-            "seed": True,
+            "akeso-seed": True,
             "akeso-x": True,
             "curl": False,
         }

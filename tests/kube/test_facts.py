@@ -175,6 +175,30 @@ class TestPods:
             ContainerState(name="app", restarts=1, waiting="CrashLoopBackOff", terminated="Error", exit_code=1),
         )
 
+    @pytest.mark.parametrize(
+        ("ended", "crashed"),
+        [
+            ({"exitCode": 1, "finishedAt": 599}, True),
+            ({"exitCode": 1, "finishedAt": 601}, False),
+            ({"exitCode": 0, "finishedAt": 1}, False),
+            ({"exitCode": 1}, False),
+            ({}, False),
+        ],
+    )
+    def test_a_failed_end_of_the_last_ten_minutes_is_a_crash(self, cluster, kube, ended, crashed):
+        cluster.deployment("shop", "web", behaviour="crash")
+        cluster.tick()
+        (pod,) = cluster.all("Pod")
+        if "finishedAt" in ended:
+            ended = ended | {"finishedAt": clock.iso(clock.now_ms() - 1000 * ended["finishedAt"])}
+        state = {"name": "app", "state": {"running": {}}, "restartCount": 3, "lastState": {"terminated": ended}}
+        cluster.store.status(("Pod", "shop", pod["metadata"]["name"]), {"containerStatuses": [state]})
+
+        (seen,) = look(kube).pods
+
+        assert seen.containers[0].crashed is crashed
+        assert seen.containers[0].looping is crashed
+
     @pytest.mark.usefixtures("web")
     def test_only_those_that_the_selector_means(self, cluster, kube):
         cluster.put("Pod", "shop", {"metadata": {"name": "stranger", "labels": {"app": "api"}}})
@@ -317,13 +341,13 @@ class TestWhoElseCares:
     def test_our_own_changes_and_the_clusters_are_nobodys(self, cluster, kube, manager):
         edit(cluster, {"spec": {"replicas": 3}}, manager=manager)
 
-        assert look(kube).last_changed_by == "seed"
+        assert look(kube).last_changed_by == ""
 
     @pytest.mark.usefixtures("later")
     def test_a_change_that_leaves_the_spec_alone_is_nobodys(self, cluster, kube):
         edit(cluster, {"metadata": {"labels": {"a": "b"}}}, manager="alice")
 
-        assert look(kube).last_changed_by == "seed"
+        assert look(kube).last_changed_by == ""
 
     def test_without_any_record_nobody_is_named(self, cluster, kube):
         cluster.put("Pod", "shop", {"metadata": {"name": "p"}})
