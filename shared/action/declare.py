@@ -49,6 +49,8 @@ class Action(ABC):
     soak_s: ClassVar[int] = 60
     step_s: ClassVar[int] = 25  # one step's deadline; Serving cuts nothing that ends within 30 s
     until_s: ClassVar[int] = 0  # a temporary change is taken back after that long; 0: it stays
+    downtime_s: ClassVar[int] = 0  # so long one thing that it touches does not serve
+    width: ClassVar[Literal["scope", "namespace", "node"]] = "scope"  # what nobody else may work on meanwhile
     touches_protected: ClassVar[bool] = False
     proof: ClassVar[Literal["api", "controller", "real workload"]] = "api"
     examples: ClassVar[tuple[Example, ...]]

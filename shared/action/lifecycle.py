@@ -131,6 +131,7 @@ class Attempt:
             deadline=LOOK_MS,
             grant=self._data.grant,
             epoch=self._grant.epoch,
+            fence=self._grant.fence,
         )
         if begun["go"]:
             return None

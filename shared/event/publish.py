@@ -102,7 +102,7 @@ def _request(entry: Entry) -> RequestedData:
     if entry.get("hold"):  # a person's yes
         wish = Wish(
             reason="approve", action=entry["action"], params=json.loads(entry["params"]), hold=entry["hold"],
-            approvers=(entry["approver"],), approved_hash=entry["approved_hash"],
+            approvers=tuple(entry["approvers"]), approved_hash=entry["approved_hash"],
         )  # fmt: skip
     elif entry.get("wish"):
         wish = Wish.model_validate_json(entry["wish"])  # refused for now: the wish is kept

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from shared.model.base import Model
 from shared.model.facts import Autonomy, Facts, ObjectRef, Scope
-from shared.model.plan import Plan
+from shared.model.plan import Plan, Touches
 from shared.model.wish import Wish
 
 PREFIX: Final = "dev.akeso."
@@ -65,6 +65,9 @@ class Judged(Model):
     paused: bool = False
     replicas: int | None = None
     disruption_allowed: int | None = None
+    protected: bool = False
+    namespace_pods: int = 0
+    environment: str = Field(default="", max_length=63)
 
 
 class Declared(Model):
@@ -74,6 +77,8 @@ class Declared(Model):
     cooldown_s: int = Field(ge=0, le=86_400)
     soak_s: int = Field(ge=0, le=86_400)
     until_s: int = Field(default=0, ge=0, le=604_800)
+    downtime_s: int = Field(default=0, ge=0, le=86_400)  # of one thing that is touched
+    width: Literal["scope", "namespace", "node"] = "scope"
 
 
 class ProposedData(Model):
@@ -104,6 +109,15 @@ class ApprovedData(Model):
     step: int = 0
 
 
+class Price(Model):
+    """What the plan costs: what is touched, for how long it may not serve, and whether it can be taken back."""
+
+    touches: Touches
+    pods: int
+    downtime_s: int
+    undo: bool
+
+
 class RefusedData(Model):
     """A decision against acting: which check, what limit, what was used, when it may come back (ms, 0: never)."""
 
@@ -118,6 +132,11 @@ class RefusedData(Model):
     plan: Plan | None = None
     hold: str = ""
     policy: str = ""
+    risk: int = 0
+    parts: dict[str, float] = Field(default_factory=dict)  # of the risk score, in points
+    price: Price | None = None
+    needs: int = 1  # how many people must say yes
+    deadline: int = 0  # ms; of a hold
 
 
 class OutcomeData(Model):

@@ -4,9 +4,11 @@ It decides nothing: a proposal is put into the words of `admit`, and every judge
 """
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.event.types import Declared, Judged, ProposedData, TriagedData
+from shared.guard import risk
 from shared.guard.command import run_command
 from shared.model.plan import Plan
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:  # the guard must import neither actions nor rules
 
 START_MS: Final = 180_000  # a cold start with its queue fits in
 RUN_MS: Final = 600_000
+_ENVIRONMENTS: Final = ("environment", "app.kubernetes.io/environment", "env")
 KIND: Final = {True: "write", False: "none"}  # an empty plan can do no harm; nothing else is let past the checks
 
 
@@ -39,14 +42,28 @@ def proposal(data: TriagedData, choice: "Choice", plan: Plan, action: "Action") 
             paused=facts.paused,
             replicas=facts.replicas.desired if facts.replicas else None,
             disruption_allowed=facts.disruption_allowed,
+            protected=facts.protected,
+            namespace_pods=facts.namespace_pods,
+            environment=_environment(facts.namespace_labels),
         ),
-        declared=Declared(risk=action.risk, cooldown_s=action.cooldown_s, soak_s=action.soak_s, until_s=action.until_s),
+        declared=Declared(
+            risk=action.risk,
+            cooldown_s=action.cooldown_s,
+            soak_s=action.soak_s,
+            until_s=action.until_s,
+            downtime_s=action.downtime_s,
+            width=action.width,
+        ),
         confidence=choice.confidence,
         reasoning=choice.reasoning,
         rule=choice.rule,
         proposer=choice.by,
         wish=data.wish,
     )
+
+
+def _environment(labels: Mapping[str, str]) -> str:
+    return next((labels[name] for name in _ENVIRONMENTS if labels.get(name)), "")
 
 
 def request(data: ProposedData, *, expires: int = 0, dry: bool = False) -> dict[str, Any]:
@@ -66,7 +83,20 @@ def request(data: ProposedData, *, expires: int = 0, dry: bool = False) -> dict[
         "expires": expires,
         "taken_at": data.judged.taken_at,
         "autonomy": data.judged.autonomy,
+        "paused": data.judged.paused,
+        "rolling_out": data.judged.rolling_out,
+        "changed_by": data.judged.last_changed_by,
+        "changed_at": data.judged.last_changed_at,
+        "protected": data.judged.protected,
+        "touches": data.plan.touches.model_dump(mode="json"),
+        "namespace_pods": data.judged.namespace_pods,
+        "width": data.declared.width,
+        "turn": data.plan.turn,
+        "resources": data.plan.resizes,
+        "risk": risk.parts(data),
+        "price": risk.price(data).model_dump_json(),
         "manual": bool(wish and wish.reason == "run"),
+        "author": wish.author if wish else "",
         "approvers": list(wish.approvers) if wish else [],
         "approved_hash": wish.approved_hash if wish else "",
         "wish": wish.model_dump_json() if wish else None,

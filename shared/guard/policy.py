@@ -115,8 +115,9 @@ class Policy(Model):
     # Attempts under way at once. At none nothing would ever be done: for that use stop.
     concurrency: int = Field(default=3, strict=True, ge=1, le=100)
     concurrency_per_action: int = Field(default=2, strict=True, ge=1, le=100)
-    # What may be touched within the window, as a share of what there is; one is always allowed to be touched.
-    blast_minutes: int = Field(default=60, strict=True, ge=1, le=1440)
+    # What may be touched within the window, as a share of what there is; one is always allowed to be touched. Grants
+    # are remembered for an hour.
+    blast_minutes: int = Field(default=10, strict=True, ge=1, le=60)
     blast_workload_percent: int = Field(default=50, strict=True, ge=1, le=100)
     blast_namespace_percent: int = Field(default=30, strict=True, ge=1, le=100)
     blast_pool_percent: int = Field(default=20, strict=True, ge=1, le=100)

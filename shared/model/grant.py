@@ -22,3 +22,4 @@ class Grant(Model):
     finish_by: int
     of: str = ""  # undo: the attempt that is taken back
     approvers: tuple[str, ...] = ()
+    fence: int = 0  # a later lease on the scope has a higher one

@@ -7,6 +7,8 @@ from fresher facts are still the same plan. It must never hold a resourceVersion
 import hashlib
 from typing import Any, Literal
 
+from pydantic import Field
+
 from shared.model.base import Model, canonical
 from shared.model.facts import ObjectRef
 
@@ -26,11 +28,16 @@ class Write(Model):
 
 
 class Touches(Model):
-    """What the plan disturbs, for the blast radius: `count` of `population` things of kind `unit`."""
+    """What the plan disturbs, for the blast radius: `count` of `population` things of kind `unit`.
 
-    unit: str = "none"
+    What is only added disturbs nothing. A node's plan names its pool, and how many nodes that has.
+    """
+
+    unit: Literal["none", "pod", "node"] = "none"
     count: int = 0
     population: int = 0
+    pool: str = Field(default="", max_length=63, pattern=r"^[A-Za-z0-9._-]*$")
+    pool_population: int = 0
 
 
 class Plan(Model):
@@ -43,6 +50,19 @@ class Plan(Model):
     def hash(self) -> str:
         writes = [write.model_dump(mode="json") for write in self.writes]
         return hashlib.sha256(canonical(writes)).hexdigest()
+
+    @property
+    def turn(self) -> Literal["", "up", "down"]:
+        """Which way it moves a number of replicas."""
+        for write in self.writes:
+            if isinstance(write.before, int) and isinstance(write.after, int) and write.before != write.after:
+                return "up" if write.after > write.before else "down"
+        return ""
+
+    @property
+    def resizes(self) -> bool:
+        """Whether it changes what the target takes of the cluster: replicas, requests, limits, storage."""
+        return bool(self.turn) or any("/resources/" in f"{write.path}/" for write in self.writes)
 
     def inverse(self) -> "Plan | None":
         """The plan that takes this one back, last write first; None when a write cannot be taken back."""

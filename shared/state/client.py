@@ -22,12 +22,14 @@ from shared.settings import Settings
 
 PREFIX = "{akeso}"
 _LUA = Path(__file__).parent / "lua"
+_SHARED = ("lib", "record", "incident")
+_OWN = {"admit": ("checks",)}
 
 
 @cache
 def script(name: str) -> tuple[str, str]:
-    """Text and SHA-1 of one script with the shared part before it."""
-    text = (_LUA / "lib.lua").read_text() + (_LUA / f"{name}.lua").read_text()
+    """Text and SHA-1 of one script with the shared parts before it."""
+    text = "".join((_LUA / f"{part}.lua").read_text() for part in (*_SHARED, *_OWN.get(name, ()), name))
     return text, hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - Redis names scripts by SHA-1
 
 

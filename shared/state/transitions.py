@@ -47,8 +47,14 @@ class Admitted(TypedDict):
     epoch: NotRequired[str]
     start_by: NotRequired[int]
     finish_by: NotRequired[int]
+    fence: NotRequired[int]
     hold: NotRequired[str]
     deadline: NotRequired[int]
+    needs: NotRequired[int]
+    risk: NotRequired[int]
+    parts: NotRequired[dict[str, float]]
+    level: NotRequired[str]
+    checks: NotRequired[list[dict[str, Any]]]
     check: NotRequired[str]
     limit: NotRequired[float]
     used: NotRequired[float]
@@ -80,6 +86,8 @@ class Settled(TypedDict):
     done: NotRequired[bool]
     no: NotRequired[str]
     entry: NotRequired[str]
+    missing: NotRequired[int]
+    cap: NotRequired[str]
     replay: NotRequired[bool]
 
 
@@ -117,7 +125,7 @@ class Entry(TypedDict, total=False):
     run: str
     wish: str
     hour: int
-    approver: str
+    approvers: list[str]
     approved_hash: str
 
 

@@ -18,7 +18,7 @@ def plan(wanted, /, **changes):
     return ACTION.plan(facts(**changes), ACTION.Params(replicas=wanted))
 
 
-@pytest.mark.parametrize(("wanted", "count"), [(5, 3), (1, 1), (100, 98)])
+@pytest.mark.parametrize(("wanted", "count"), [(5, 0), (1, 1), (100, 0)])
 def test_writes_the_wanted_number_over_the_present_one(wanted, count):
     made = plan(wanted)
     (write,) = made.writes

@@ -136,7 +136,7 @@ class TestRetry:
         assert read(published("retry")).wish == Wish(reason="retry")
 
     def test_of_a_yes_names_hold_approver_and_hash(self):
-        yes = {"hold": "h", "action": "act", "params": '{"a": 1}', "approver": "ann", "approved_hash": "f" * 64}
+        yes = {"hold": "h", "action": "act", "params": '{"a": 1}', "approvers": ["ann"], "approved_hash": "f" * 64}
         assert read(published("retry", **yes)).wish == Wish(
             reason="approve", action="act", params={"a": 1}, hold="h", approvers=("ann",), approved_hash="f" * 64
         )

@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 from pathlib import Path
 
@@ -145,8 +146,12 @@ class TestAnApproval:
         assert (answer["start_by"], answer["finish_by"]) == (world.now + START_IN, world.now + START_IN + RUN_IN)
         assert world.due() == {f"start {grant}": START_IN, f"incident {incident}": HOUR}
         scope = world.redis.hgetall(world.key("scope", sha1(SCOPE)))
-        assert scope == {"lease": grant, "lease_until": str(answer["finish_by"]), "name": SCOPE}
-        assert world.redis.zrange(world.key("rate"), 0, -1) == [grant]
+        history = json.loads(scope.pop("history"))
+        assert scope == {
+            "lease": grant, "lease_until": str(answer["finish_by"]), "fence": str(answer["fence"]), "name": SCOPE
+        }  # fmt: skip
+        assert history == [{"at": world.now, "a": "scale_deployment", "t": "", "n": 0, "g": grant}]
+        assert world.redis.zrange(world.key("rate"), 0, -1) == [f"{grant}|scale_deployment|shop|none|0|"]
         assert world.redis.zrange(world.key("attempts", sha1(f"{SCOPE}|{FAMILY}")), 0, -1) == [grant]
         assert world.incident(incident)["attempt"] == grant
         assert world.incident(incident)["stage"] == ""
@@ -514,9 +519,12 @@ class TestADryQuestion:
         real = world.admit(incident, **asked)
         assert dry["decision"] == real["decision"]
         assert dry.get("retry_at", 0) == real.get("retry_at", 0)
-        assert (dry.get("check"), dry.get("limit"), dry.get("used")) == (
-            "approval" if check == "approval" else real.get("check"), real.get("limit"), real.get("used")
-        )  # fmt: skip
+        if check == "approval":
+            assert (dry["check"], dry["limit"], dry["used"]) == ("approval", real["needs"], 0)
+        else:
+            assert [dry.get(name) for name in ("check", "limit", "used")] == [
+                real.get(name) for name in ("check", "limit", "used")
+            ]
 
     def test_may_be_about_an_incident_that_does_not_exist(self, world):
         assert world.admit("", dry=True, family=FAMILY)["decision"] == "approved"
@@ -555,7 +563,8 @@ _REQUEST = {
 
 class TestEightProcessesOnOneBudget:
     def test_of_a_hundred_get_exactly_a_hundred_with_one_round_trip_each(self, world, redis_server):
-        world.policy(rate_per_minute=100, rate_per_hour=1000)
+        world.policy(rate_per_minute=100, rate_per_hour=1000, rate_per_action_hour=1000, rate_per_namespace_hour=1000,
+                     concurrency=100, concurrency_per_action=100)  # fmt: skip
         processes, each = 8, 25
         for number in range(processes * each):
             world.redis.hset(

@@ -11,8 +11,10 @@ def incident(world):
 
 
 def scope(world):
-    found = world.redis.hgetall(world.key("scope", sha1(SCOPE)))
-    return {name: int(held) if held.isdigit() else held for name, held in found.items() if name != "name"}
+    """Lease and cooldown of the scope; what it remembers beyond them is of no concern here."""
+    names = ("lease", "lease_until", "cooldown_until")
+    found = world.redis.hmget(world.key("scope", sha1(SCOPE)), names)
+    return {name: int(held) if held.isdigit() else held for name, held in zip(names, found, strict=True) if held}
 
 
 def spent(world):

@@ -8,7 +8,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from shared.guard.load import flat
 from shared.guard.policy import Policy
 from shared.state import client
-from tests.conftest import ENGINES, engine
+from tests.conftest import CALM, ENGINES, engine
 from tests.state.machine import Limits
 from tests.state.world import MINUTE, World
 
@@ -46,7 +46,7 @@ def machine(blank):
         blank.sim.jump(start)
         world = World(blank.state, blank.sim, blank.redis)
         stop = {"mode": "run", "reason": "", "by": "", "since": f"world {next(numbers)}"}
-        world.load(policy=flat(Policy(), "first"), stop=stop)
+        world.load(policy=flat(Policy(**CALM), "first"), stop=stop)
         return world
 
     return type("Played", (Limits,), {"fresh": staticmethod(fresh)})

@@ -185,7 +185,7 @@ class TestHarmful:
         world.verdict(grant, worse=True)
         assert world.due("revert") == {}
         assert lease(world) is None
-        assert world.told(incident) == ["harmful: nobody can say whether scale_deployment helped"]
+        assert world.told(incident)[-1] == "harmful: nobody can say whether scale_deployment helped"
 
     def test_after_the_incident_closed_is_taken_back_all_the_same(self, world):
         incident = world.opened("fp")
@@ -237,7 +237,7 @@ class TestAHold:
         assert world.due("hold") == {}
         assert world.due("retry") == {incident: 0}
         entry = world.entry("retry", incident)
-        assert (entry["hold"], entry["approver"], entry["approved_hash"]) == (hold, "ann", "hash-1")
+        assert (entry["hold"], entry["approvers"], entry["approved_hash"]) == (hold, ["ann"], "hash-1")
         assert entry["params"] == '{"replicas":3}'
         assert world.audit(incident)[-1]["who"] == "ann"
         assert world.request(incident, hold=hold)["result"] == "triage"

@@ -13,7 +13,7 @@ from shared.guard.load import flat
 from shared.guard.policy import Policy
 from shared.state.client import PREFIX
 from shared.state.transitions import Admitted, Begun, Cause, Entry, Finished, Opened, Put, Settled, State
-from tests.conftest import CLUSTER, TENANT, SimulatedTime
+from tests.conftest import CALM, CLUSTER, TENANT, SimulatedTime
 
 SECOND, MINUTE, HOUR, DAY = 1000, 60_000, 3_600_000, 86_400_000
 SCOPE, FAMILY, NAMESPACE = "Deployment/shop/web", "replicas-missing", "shop"
@@ -54,7 +54,7 @@ class World:
         return self.state.load(self.cause("sweeper"), **{**fresh, "hydrate": True, **more})
 
     def policy(self, **more: Any) -> None:
-        self.load(policy=flat(Policy(**more), f"policy-{next(self._numbers)}"))
+        self.load(policy=flat(Policy(**{**CALM, **more}), f"policy-{next(self._numbers)}"))
 
     def stop(self, mode: str, reason: str = "") -> dict[str, Any]:
         since = f"since-{next(self._numbers)}"
@@ -104,7 +104,10 @@ class World:
             "kind": "write", "mode": "do", "of": "", "plan_hash": "hash-1", "plan": '{"writes":[]}',
             "params": '{"replicas":3}', "expires": 0, "taken_at": self.now, "autonomy": "auto", "approvers": [],
             "approved_hash": "", "manual": False, "command": "akeso run scale_deployment", "start_in": START_IN,
-            "run_in": RUN_IN, "cooldown": COOLDOWN, "soak": SOAK, "until_in": 0, **more,
+            "run_in": RUN_IN, "cooldown": COOLDOWN, "soak": SOAK, "until_in": 0, "paused": False,
+            "rolling_out": False, "changed_by": "", "changed_at": 0, "protected": False, "namespace_pods": 0,
+            "touches": {"unit": "none", "count": 0, "population": 0, "pool": "", "pool_population": 0},
+            "width": "scope", "turn": "", "resources": False, "risk": {}, "price": "{}", "author": "", **more,
         }  # fmt: skip
 
     def admit(self, incident: str, **more: Any) -> Admitted:
@@ -118,7 +121,7 @@ class World:
         name = grant if isinstance(grant, str) else grant["grant"]
         request = {
             "attempt": name, "step": step, "run": run, "run_for": 30 * SECOND, "deadline": 90 * SECOND,
-            "grant": f"signed {name}", "epoch": self.epoch(), **more,
+            "grant": f"signed {name}", "epoch": self.epoch(), "fence": int(self.attempt(name).get("fence", 0)), **more,
         }  # fmt: skip
         return self.state.begin(self.cause("executor"), **request)
 

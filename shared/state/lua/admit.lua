@@ -1,97 +1,55 @@
--- admit (guard): every check of one proposal at once; a refusal consumes nothing.
+-- admit (guard): every check of one proposal at once (checks.lua); a refusal consumes nothing.
 --
 -- req.incident, scope, namespace, action, kind ("none" writes nothing), mode (do|undo), of (undo: the attempt)
 -- req.plan_hash, plan (opaque), params (opaque)
 -- req.expires (ms, 0: never), taken_at (ms), autonomy, approvers (list), approved_hash, manual (a person's run)
+-- req.paused, rolling_out, changed_by, changed_at (ms)  the last hand that was not ours; protected: the object's own mark
+-- req.touches {unit, count, population, pool, pool_population}, namespace_pods, width (scope|namespace|node)
+-- req.turn ("up"|"down"|""), resources (bool), risk {part: points}, price (opaque), author (of a person's run)
 -- req.rule, proposer, reasoning   for the audit
 -- req.command              what a person may type instead, for what is only suggested
 -- req.start_in, run_in, cooldown, soak, until_in (spans)
--- req.dry                  true: only the answer, nothing is moved or stored; with incident "" and family about one
---                          that would only be opened
--- Returns  {"decision":"approved","grant":id,"epoch","start_by","finish_by","policy"}
---          {"decision":"held","hold":id,"deadline"}
---          {"decision":"denied","check","limit","used","retry_at","text"}
--- The checks are in the order in which they stand; the first that fails is the answer. What is not built is absent.
+-- req.dry                  true: only the answer with all checks, nothing is moved or stored; with incident "" and
+--                          family and severity about one that would only be opened
+-- Returns  {"decision":"approved","grant":id,"epoch","start_by","finish_by","fence","policy","risk"}
+--          {"decision":"held","hold":id,"deadline","risk","needs"}
+--          {"decision":"denied","check","limit","used","retry_at","text","risk"}
+-- The first check that fails is the answer. What is not built is absent.
 -- Puts: start | hold | retry | revert | tell. Ends: stage, hold, retry, revert, soak. Idempotent by (fn, src, id).
 
-if not hydrated then return '{"refused":"epoch"}' end
-local seen = not req.dry and replay()
-if seen then return seen end
-
-local STALE = 120000
-local policy = hash(P .. ':policy')
-local stop = hash(P .. ':stop')
-local incident = hash(incident_key(req.incident))
-if req.dry and req.incident == '' then  -- one that would only be opened
-  incident = { id = '', state = 'open', scope = req.scope, family = req.family or '' }
-end
--- No cooldown ends before the soak that it waits for has been judged.
-req.cooldown = math.max(req.cooldown, req.soak + 60000, num(policy.min_cooldown))
-local undo, none = req.mode == 'undo', req.kind == 'none'
-local scope = hash(scope_key(req.scope))
-
--- Looks and takes nothing away. There is room again when so many have left the span that one fits under the limit.
-local function rate(check, span, limit)
-  local since = '(' .. (now - span)
-  local used = redis.call('ZCOUNT', k('rate'), since, '+inf')
-  if used < limit then return end
-  local leaves = redis.call('ZRANGEBYSCORE', k('rate'), since, '+inf', 'WITHSCORES', 'LIMIT', used - limit, 1)
-  return check, limit, used, num(leaves[2]) + span
+local function binds(check)
+  if none then return check.none end
+  return check.undo or not undo
 end
 
-local function must_be_held()
-  if req.autonomy == 'approve' then return true end
-  for _, action in ipairs(cjson.decode(policy.hold or '[]')) do
-    if action == '*' or action == req.action then return true end
+-- The first check that refuses: check, limit, used, retry_at, text. With `all` every one is asked and written down.
+local function judge(all)
+  local first = {}
+  for _, check in ipairs(CHECKS) do
+    if binds(check) then
+      local no, limit, used, retry_at, text, name = check.judge()
+      if all and no ~= nil then
+        all[#all + 1] = {
+          check = name or check.name, ok = not no, limit = limit, used = used, retry_at = no and num(retry_at) or nil,
+          text = no and text or nil,
+        }
+      end
+      if no and not first[1] then
+        first = { name or check.name, limit, used, retry_at, text }
+        if not all then break end
+      end
+    end
   end
-  return false
+  return first[1], first[2], first[3], first[4], first[5]
 end
 
--- Returns nothing when all hold, else: check, limit, used, retry_at, text.
-local function judge()
-  if none then
-    if num(req.expires) > 0 and now > req.expires then return 'expired', nil, nil, now end
-    if not incident.id or incident.state == 'closed' then return 'incident' end
-    return
-  end
-  if stop.mode == 'freeze' then return 'freeze', nil, nil, 0, stop.reason end
-  if stop.mode ~= 'run' and not undo then return 'stop', nil, nil, 0, stop.reason end
-  if not undo then
-    if not incident.id or incident.state ~= 'open' then return 'incident' end
-    if incident.scope ~= req.scope or not blank(incident.people) then return 'scope' end
-    if not blank(incident.attempt) or not blank(incident.soak) or not blank(incident.undo) then return 'live' end
-    if num(req.expires) > 0 and now > req.expires then return 'expired', nil, nil, now end
-    if now - req.taken_at > STALE then return 'stale', STALE, now - req.taken_at, now end
-  end
-  if is_protected(req.namespace) then return 'protected' end
-  if not undo then
-    if req.autonomy == 'off' then return 'autonomy' end
-    if req.manual and req.autonomy == 'observe' then return 'autonomy' end
-    if num(epoch.embargo_until) > now then return 'embargo', nil, nil, num(epoch.embargo_until) end
-    if num(scope.cooldown_until) > now then return 'cooldown', req.cooldown, nil, num(scope.cooldown_until) end
-  end
-  local holder = scope.lease
-  if holder and num(scope.lease_until) > now and not (undo and holder == req.of) then
-    return 'lease', 1, 1, num(scope.lease_until)
-  end
-  if undo then return end
-  local left, limit, used = attempts_left(incident.scope, incident.family)
-  if left <= 0 then return 'attempts', limit, used end
-  local check, most, spent, at = rate('rate-minute', 60000, num(policy.rate_minute))
-  if not check then check, most, spent, at = rate('rate-hour', HOUR, num(policy.rate_hour)) end
-  if check then return check, most, spent, at end
-  if req.autonomy == 'suggest' and not req.manual then return 'suggest' end
-  if must_be_held() and req.autonomy ~= 'observe' then
-    if #req.approvers == 0 or (req.approved_hash ~= '' and req.approved_hash ~= req.plan_hash) then return 'approval' end
-  end
-  if req.autonomy == 'observe' then return 'observe' end
-end
-
-local check, limit, used, retry_at, text = judge()
+local judged = req.dry and {} or nil
+local check, limit, used, retry_at, text = judge(judged)
 if req.dry then
   return cjson.encode({
     decision = check == 'approval' and 'held' or check and 'denied' or 'approved', check = check, limit = limit,
-    used = used, retry_at = num(retry_at), text = text, policy = policy.revision,
+    used = used, retry_at = num(retry_at), text = text, policy = policy.revision, risk = risk, parts = risk_parts,
+    needs = needs, level = level, checks = judged,
   })
 end
 
@@ -106,9 +64,27 @@ end
 
 -- Every decision says what was proposed, by whom and why.
 local function decided(word, record)
-  record.action, record.mode, record.plan_hash = req.action, req.mode, req.plan_hash
+  record.action, record.mode, record.plan_hash, record.risk = req.action, req.mode, req.plan_hash, risk
   record.rule, record.proposer, record.reasoning = req.rule, req.proposer, req.reasoning
   audit(req.incident, word, record)
+end
+
+-- What a later policy can be tried on: the question without its texts, and the answer.
+local ASKED = {
+  'incident', 'scope', 'namespace', 'action', 'kind', 'mode', 'of', 'plan_hash', 'taken_at', 'autonomy', 'manual',
+  'approvers', 'approved_hash', 'paused', 'rolling_out', 'changed_by', 'changed_at', 'protected', 'touches',
+  'namespace_pods', 'width', 'turn', 'resources', 'risk', 'start_in', 'run_in', 'cooldown', 'soak', 'until_in',
+}
+local DECISIONS = 1000
+local function note(decision)
+  if none then return end
+  local asked = { family = incident.family, severity = incident.severity }
+  for _, name in ipairs(ASKED) do asked[name] = req[name] end
+  if #asked.approvers == 0 then asked.approvers = nil end
+  local key = k('decisions')
+  local length = redis.call('LPUSH', key, cjson.encode({ at = now, decision = decision, check = check, asked = asked }))
+  if length > DECISIONS then redis.call('RPOP', key) end
+  redis.call('PEXPIRE', key, TTL_SCOPE)
 end
 
 -- What waited for a person gives way to what was decided now.
@@ -117,27 +93,52 @@ local function end_hold()
   redis.call('DEL', k('hold', req.incident))
 end
 
+-- A yes is for the world that was approved: whatever refuses it now makes it void, and it says why.
+local approved = not blank(req.approved_hash) and #req.approvers > 0
+if check and approved then
+  local why = check .. (blank(text) and '' or ', ' .. text)
+  audit(req.incident, 'void', { action = req.action, check = check, text = text, approvers = req.approvers })
+  tell(req.incident, 'the approval by ' .. table.concat(req.approvers, ' and ') .. ' is void: ' .. why)
+  count('approvals_void_total|check=' .. check)
+  req.wish = nil
+end
+
 if check == 'approval' then
   end_hold()
   local hold = 'hold-' .. string.sub(redis.sha1hex(req.src .. '\0' .. req.id), 1, 16)
   local deadline = now + num(policy.approval_ms)
+  local given = not blank(req.author) and cjson.encode({ req.author }) or nil
   set(k('hold', req.incident), TTL_INCIDENT, {
-    id = hold, incident = req.incident, action = req.action, params = req.params, plan = req.plan,
-    plan_hash = req.plan_hash, deadline = deadline, at = now,
+    id = hold, incident = req.incident, action = req.action, params = req.params, plan = req.plan, scope = req.scope,
+    plan_hash = req.plan_hash, deadline = deadline, at = now, needs = needs, given = given, author = req.author,
+    risk = cjson.encode({ score = risk, parts = risk_parts }), price = req.price,
   })
   touch(req.incident, { hold = hold })
   due_put('hold', req.incident, deadline, { incident = req.incident, hold = hold })
   tell(req.incident, 'held: ' .. req.action .. ' waits for a person (' .. hold .. ')')
-  decided('held', { hold = hold, deadline = deadline })
+  decided('held', { hold = hold, deadline = deadline, needs = needs, text = text })
+  note('held')
   count('decisions_total|decision=held|action=' .. req.action)
-  return remember({ decision = 'held', hold = hold, deadline = deadline, policy = policy.revision })
+  return remember({
+    decision = 'held', hold = hold, deadline = deadline, policy = policy.revision, risk = risk, needs = needs,
+    parts = risk_parts,
+  })
 end
 
 if check then
   retry_at = num(retry_at)
   decided('denied', { check = check, limit = limit, used = used, retry_at = retry_at, text = text })
+  note('denied')
   count('decisions_total|decision=denied|check=' .. check)
   if check == 'observe' then count('would_have_done') end
+  if check == 'stale' and text then
+    -- Listed, never replayed: whatever comes after the stop is decided on fresh facts.
+    local key = k('dropped')
+    redis.call('LPUSH', key, cjson.encode({ at = now, incident = req.incident, action = req.action, scope = req.scope }))
+    redis.call('LTRIM', key, 0, 99)
+    redis.call('PEXPIRE', key, TTL_INCIDENT)
+    req.wish = nil
+  end
   if undo then
     if retry_at > 0 then
       due_put('revert', req.of, retry_at, { incident = req.incident, attempt = req.of })
@@ -166,24 +167,41 @@ if check then
   if not undo and retry_at == 0 and incident.family == 'manual' then close_if_quiet(incident, 'refused') end
   return remember({
     decision = 'denied', check = check, limit = limit, used = used, retry_at = retry_at, text = text,
-    policy = policy.revision,
+    policy = policy.revision, risk = risk,
   })
 end
 
 local id = 'grant-' .. string.sub(redis.sha1hex(req.src .. '\0' .. req.id), 1, 20)
 local start_by = now + req.start_in
 local finish_by = start_by + req.run_in
-set(k('attempt', id), TTL_ATTEMPT, {
+local fence = redis.call('HINCRBY', P .. ':epoch', 'fence', 1)
+local n = undo and 0 or num(touches.count)
+local spent_as = table.concat({
+  id, req.action, req.namespace, touches.unit or 'none', string.format('%d', n), touches.pool or '',
+}, '|')
+local attempt = {
   id = id, incident = req.incident, scope = req.scope, family = incident.family or '', action = req.action,
   kind = req.kind, mode = req.mode, of = req.of, plan_hash = req.plan_hash, plan = req.plan, params = req.params,
   state = 'granted', epoch = epoch.value, at = now, start_by = start_by, finish_by = finish_by, cursor = 0,
-  cooldown = req.cooldown, soak = req.soak, until_in = req.until_in, namespace = req.namespace,
-})
+  cooldown = req.cooldown, soak = req.soak, until_in = req.until_in, namespace = req.namespace, fence = fence,
+  level = level, risk = risk, width = req.width or 'scope', pool = touches.pool or '', spent = spent_as,
+}
+set(k('attempt', id), TTL_ATTEMPT, attempt)
 redis.call('RPUSH', k('attempts-of', req.incident), id)
 redis.call('PEXPIRE', k('attempts-of', req.incident), TTL_INCIDENT)
 if not none then
-  set(scope_key(req.scope), DAY + HOUR, { lease = id, lease_until = finish_by, name = req.scope })
+  -- The lease is the attempt's from here to the verdict or its end, and so is its place among what runs.
+  history[#history + 1] = { at = now, a = req.action, t = req.turn or '', r = req.resources or nil, n = n, g = id }
+  if #history > HISTORY then table.remove(history, 1) end
+  set(scope_key(req.scope), TTL_SCOPE, {
+    lease = id, lease_until = finish_by, fence = fence, name = req.scope, history = cjson.encode(history),
+  })
+  for other, told in pairs(hash(k('live'))) do
+    if num(string.match(told, '^%d+')) <= now then end_live(other) end
+  end
+  put_live(attempt, finish_by, true)
   if undo then
+    end_live(req.of)
     due_del('soak', req.of)
     due_del('revert', req.of)
     if incident.id then touch(req.incident, { undo = req.of, soak = '' }) end
@@ -193,8 +211,12 @@ if not none then
     redis.call('ZADD', attempts, now, id)
     redis.call('PEXPIRE', attempts, DAY + HOUR)
     redis.call('ZREMRANGEBYSCORE', k('rate'), '-inf', now - HOUR)
-    redis.call('ZADD', k('rate'), now, id)
+    redis.call('ZADD', k('rate'), now, spent_as)
     redis.call('PEXPIRE', k('rate'), 2 * HOUR)
+    if half_open then
+      set(breaker_key(req.action, req.scope), TTL_INCIDENT, { probe = id, probe_until = finish_by })
+      count('breaker_half_open_total|action=' .. req.action)
+    end
     end_hold()
     touch(req.incident, { hold = '' })
   end
@@ -203,8 +225,9 @@ end
 if incident.id and (not none or blank(incident.attempt)) then touch(req.incident, { attempt = id }) end
 due_put('start', id, start_by, { incident = req.incident, attempt = id })
 decided('approved', { grant = id, start_by = start_by, approvers = #req.approvers > 0 and req.approvers or nil })
+note('approved')
 count('decisions_total|decision=approved|action=' .. req.action)
 return remember({
-  decision = 'approved', grant = id, epoch = epoch.value, start_by = start_by, finish_by = finish_by,
-  policy = policy.revision,
+  decision = 'approved', grant = id, epoch = epoch.value, start_by = start_by, finish_by = finish_by, fence = fence,
+  policy = policy.revision, risk = risk,
 })

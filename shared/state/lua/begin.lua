@@ -1,6 +1,6 @@
 -- begin (executor): directly before the first write and before every further step: may this run write now?
 --
--- req.attempt, step, run (a token of this run), run_for (span until another run may take the step over), deadline
+-- req.attempt, step, fence (of the grant: a later lease on the scope has a higher one), run (a token of this run), run_for (span until another run may take the step over), deadline
 -- (span after which somebody looks), grant (the signed token, opaque), epoch (of the grant)
 -- Returns  {"go":true,"of"} | {"go":false,"check":"busy"|"lost"|"ended"|"epoch"|"stop"|"start-by"|"finish-by"|
 --           "incident"|"lease"|"cursor"|"protected"}
@@ -25,11 +25,14 @@ if attempt.state == 'begun' and attempt.run ~= req.run and num(attempt.run_until
 end
 
 local undo, none = attempt.mode == 'undo', attempt.kind == 'none'
-local stop = redis.call('HGET', P .. ':stop', 'mode')
 if attempt.epoch ~= epoch.value or req.epoch ~= epoch.value then return no('epoch') end
 if not none then
+  local stop = halted(attempt.namespace or '', attempt.action)
   if stop == 'freeze' or (stop ~= 'run' and not undo) then return no('stop') end
-  if redis.call('HGET', scope_key(attempt.scope), 'lease') ~= attempt.id then return no('lease') end
+  local lease = redis.call('HMGET', scope_key(attempt.scope), 'lease', 'fence')
+  if lease[1] ~= attempt.id or lease[2] ~= attempt.fence or num(req.fence) ~= num(attempt.fence) then
+    return no('lease')
+  end
   if is_protected(attempt.namespace or '') then return no('protected') end
 end
 if attempt.state == 'granted' then

@@ -86,9 +86,11 @@ if none then
   return result
 end
 
+local effect = outcome ~= 'skipped' and outcome ~= 'unused'
+recall(attempt, effect and outcome or nil)  -- what has changed nothing is no history
 if undo then
   release(attempt.scope, attempt.id)
-  if outcome ~= 'unused' and outcome ~= 'skipped' then cool(attempt.scope, now + num(attempt.cooldown)) end
+  if effect then cool(attempt.scope, now + num(attempt.cooldown)) end
   due_del('revert', attempt.of)
   local undone = k('attempt', attempt.of)
   if outcome == 'succeeded' and redis.call('EXISTS', undone) == 1 then
@@ -120,6 +122,7 @@ local function again(at)
 end
 
 local cooldown_end = now + num(attempt.cooldown)
+if outcome ~= 'succeeded' and outcome ~= 'failed' then probe_over(attempt, false) end
 if incident.id and outcome ~= 'skipped' then touch(incident.id, { skips = 0 }) end
 if outcome == 'unused' then
   release(attempt.scope, attempt.id)
@@ -142,8 +145,14 @@ elseif outcome == 'succeeded' then
   cool(attempt.scope, cooldown_end)
   local scope = hash(scope_key(attempt.scope))
   if not scope.lease or scope.lease == attempt.id or num(scope.lease_until) <= now then
-    set(scope_key(attempt.scope), DAY + HOUR, { lease = attempt.id, lease_until = now + num(attempt.soak) + HOUR })
+    set(scope_key(attempt.scope), TTL_SCOPE, {
+      lease = attempt.id, lease_until = now + num(attempt.soak) + HOUR, fence = attempt.fence or 0,
+    })
+    put_live(attempt, now + num(attempt.soak) + HOUR, false)
+  else
+    end_live(attempt.id)
   end
+  keep_probe(attempt, now + num(attempt.soak) + HOUR)
   due_put('soak', attempt.id, now + num(attempt.soak), {
     incident = attempt.incident, attempt = attempt.id, action = attempt.action, before = before,
   })
@@ -154,8 +163,9 @@ elseif outcome == 'succeeded' then
   return result
 elseif outcome == 'failed' then
   cool(attempt.scope, cooldown_end)
+  breaker_failed(attempt)
   release(attempt.scope, attempt.id)
-  again(cooldown_end)
+  again(math.max(cooldown_end, back_off(attempt)))
   if undo_command ~= '' then tell(attempt.incident, 'failed half-way: ' .. (req.text or '') .. '; ' .. undo_command) end
 else
   -- stopped, unknown: people; nothing is retried, nothing soaks.

@@ -1,4 +1,4 @@
--- What all scripts share; put before each of them when it is loaded. It decides nothing.
+-- What all scripts share; put before each of them when it is loaded, with record.lua and incident.lua. It decides nothing.
 --
 -- KEYS[1]  "{akeso}": every key hangs under this one hash tag, so that all of them lie in one slot.
 -- ARGV[1]  the request as a JSON object; always: tenant, cluster; by most: fn, src, id (function, source and id of
@@ -18,6 +18,7 @@ local TTL_LEDGER = 8 * DAY       -- longer than AlertManager's repeat interval
 local TTL_INCIDENT = 14 * DAY    -- refreshed by the hourly look while open
 local TTL_ATTEMPT = 8 * DAY      -- longer than an undo is offered
 local TTL_TOMBSTONE = DAY
+local TTL_SCOPE = 30 * DAY       -- a demotion is not forgotten with the night
 local STAGE = 180000             -- a stage that is silent for three minutes is stuck
 local AGAIN = 900000             -- a firing so long after its end is no late duplicate
 local HEARTBEAT = 600000         -- Watchdog older than ten minutes: AlertManager is not heard
@@ -27,6 +28,10 @@ local function k(...)
 end
 
 local function num(value) return tonumber(value) or 0 end
+
+local function blank(value) return value == nil or value == false or value == '' end
+
+local function incident_key(incident) return k('incident', incident) end
 
 -- A table from HGETALL; fields that are not there are nil.
 local function hash(key)
@@ -163,28 +168,17 @@ local function over(ledger, at)
   end
 end
 
--- Scope, lease, budget ----------------------------------------------------------------------------------------------
+-- Scope and attempts ----------------------------------------------------------------------------------------------
 
 local function scope_key(scope) return k('scope', redis.sha1hex(scope)) end
 local function attempts_key(scope, family) return k('attempts', redis.sha1hex(scope .. SEP .. family)) end
-
-local function release(scope, attempt)
-  local key = scope_key(scope)
-  if redis.call('HGET', key, 'lease') == attempt then redis.call('HDEL', key, 'lease', 'lease_until') end
-end
 
 local function cool(scope, until_)
   local key = scope_key(scope)
   if until_ > num(redis.call('HGET', key, 'cooldown_until')) then
     redis.call('HSET', key, 'cooldown_until', until_)
-    redis.call('PEXPIRE', key, DAY + until_ - now)
+    redis.call('PEXPIRE', key, TTL_SCOPE)
   end
-end
-
--- A grant that was never begun costs nothing.
-local function give_back(attempt)
-  redis.call('ZREM', attempts_key(attempt.scope, attempt.family), attempt.id)
-  redis.call('ZREM', k('rate'), attempt.id)
 end
 
 local function attempts_left(scope, family)
@@ -201,89 +195,3 @@ local function is_protected(namespace)
   return false
 end
 
--- Incident ----------------------------------------------------------------------------------------------------------
-
-local function incident_key(incident) return k('incident', incident) end
-
--- Everything that belongs to an incident lives as long as it is open, however long that is.
-local function keep(incident)
-  local key = incident_key(incident)
-  redis.call('PEXPIRE', key, TTL_INCIDENT)
-  for _, part in ipairs({ 'firing', 'tried', 'told', 'pending', 'attempts-of' }) do
-    redis.call('PEXPIRE', k(part, incident), TTL_INCIDENT)
-  end
-  local name = redis.call('HGET', key, 'name')
-  if name then redis.call('PEXPIRE', k('name', name), TTL_INCIDENT) end
-  for _, fingerprint in ipairs(redis.call('SMEMBERS', k('firing', incident))) do
-    redis.call('PEXPIRE', k('fingerprint', fingerprint), TTL_INCIDENT)
-    redis.call('PEXPIRE', k('starts', fingerprint), TTL_INCIDENT)
-    redis.call('PEXPIRE', k('firing-of', fingerprint), TTL_INCIDENT)
-  end
-end
-
-local function touch(incident, fields)
-  set(incident_key(incident), TTL_INCIDENT, fields)
-end
-
-local function blank(value) return value == nil or value == false or value == '' end
-
--- Something has begun and must be finished and verified first.
-local function begun(incident)
-  if not blank(incident.soak) or not blank(incident.undo) then return true end
-  if blank(incident.attempt) then return false end
-  return redis.call('HGET', k('attempt', incident.attempt), 'state') ~= 'granted'
-end
-
--- Something carries the incident on by itself: no second proposal beside it.
-local function live(incident)
-  return not (blank(incident.stage) and blank(incident.hold) and blank(incident.attempt)
-    and blank(incident.soak) and blank(incident.undo))
-end
-
--- Proposals, holds and grants that have not begun are taken back.
-local function withdraw(incident)
-  due_del('stage', incident.id)
-  due_del('retry', incident.id)
-  due_del('hold', incident.id)
-  redis.call('DEL', k('hold', incident.id))
-  if not blank(incident.attempt) then
-    local attempt = hash(k('attempt', incident.attempt))
-    -- What was written is taken back even if the alerts resolve before the undo has begun.
-    if attempt.state == 'granted' and attempt.mode ~= 'undo' then
-      redis.call('HSET', k('attempt', attempt.id), 'state', 'withdrawn')
-      due_del('start', attempt.id)
-      release(attempt.scope, attempt.id)
-      give_back(attempt)
-      incident.attempt = ''
-    end
-  end
-  incident.stage, incident.hold = '', ''
-  touch(incident.id, { stage = '', hold = '', attempt = incident.attempt or '' })
-end
-
-local function close(incident, how)
-  if incident.state == 'closed' then return end
-  withdraw(incident)
-  due_del('incident', incident.id)
-  for _, fingerprint in ipairs(redis.call('SMEMBERS', k('firing', incident.id))) do
-    redis.call('DEL', k('fingerprint', fingerprint), k('starts', fingerprint))
-  end
-  redis.call('DEL', k('firing', incident.id))
-  touch(incident.id, { state = 'closed', closed_at = now, closed_how = how })
-  incident.state = 'closed'
-  redis.call('SREM', P .. ':open', req.tenant .. SEP .. req.cluster .. SEP .. incident.id)
-  audit(incident.id, 'closed', { how = how })
-  count('incidents_closed_total|how=' .. how)
-  if not blank(incident.ticket) then tell(incident.id, 'closed: ' .. how .. ' at ' .. string.format('%.0f', now)) end
-end
-
--- The last alert has resolved while something was live, or there never was one (a person's run, for which nothing
--- will ever resolve); closes it once nothing is live any more. True when it did.
-local function close_if_quiet(incident, how)
-  local over = incident.state == 'quiet' and not begun(incident)
-  if incident.family == 'manual' and incident.state == 'open' then
-    over = not live(incident) and not due_at('retry', incident.id)
-  end
-  if over then close(incident, how) end
-  return over
-end

@@ -2,7 +2,8 @@
 --
 -- req.mode (dev|prod), fresh (a random value for a new epoch)
 -- req.policy   flat fields as `shared.state` makes them (revision, attempts, rate_minute, ...), absent: keep
--- req.stop     {mode, reason, by, since} as the ConfigMap says
+-- req.stop     {mode, reason, by, since, scopes {"namespace.shop": "stop: why", ...}} as the ConfigMap says
+-- req.targets  {count}: workloads and nodes of the cluster, by which a share of failing ones is judged
 -- req.hydrate  true only when policy and stop came from Kubernetes just now; embargo (span), people_before (bool)
 -- Returns      {"state":"lost"} | {"state":"kept"|"renewed"|"hydrated", "epoch"}
 -- The epoch is renewed by every hydration, stop, freeze and resume, so that no earlier grant is ever begun.
@@ -22,10 +23,29 @@ end
 
 local state = 'kept'
 local stop = hash(P .. ':stop')
-local changed = req.stop and (stop.mode ~= req.stop.mode or stop.since ~= req.stop.since)
+local MODES = { run = 0, stop = 1, freeze = 2 }
+local wanted = {}
+if req.stop then
+  for field, value in pairs(req.stop) do
+    if field ~= 'scopes' then wanted[field] = tostring(value) end
+  end
+  for field, value in pairs(req.stop.scopes or {}) do wanted[field] = tostring(value) end
+end
+local changed = req.stop and (stop.mode ~= wanted.mode or stop.since ~= wanted.since)
+local lifted = req.stop and num(MODES[wanted.mode]) < num(MODES[stop.mode])
+for field, value in pairs(stop) do
+  if req.stop and string.find(field, '.', 1, true) and wanted[field] ~= value then
+    changed, lifted = true, lifted or not wanted[field]
+  end
+end
+for field in pairs(wanted) do
+  if string.find(field, '.', 1, true) and not stop[field] then changed = true end
+end
 if changed then
+  -- What was asked for before a stop was lifted is stale, however young it is.
+  if lifted then wanted.lifted_at = now else wanted.lifted_at = stop.lifted_at end
   redis.call('DEL', P .. ':stop')
-  for field, value in pairs(req.stop) do redis.call('HSET', P .. ':stop', field, tostring(value)) end
+  for field, value in pairs(wanted) do redis.call('HSET', P .. ':stop', field, value) end
   count('stop_changes_total|mode=' .. req.stop.mode)
   state = 'renewed'
 end
@@ -39,4 +59,7 @@ if lost then
   state = 'hydrated'
 end
 if lost or changed then redis.call('HSET', P .. ':epoch', 'value', req.fresh) end
+if req.targets then set(k('targets'), DAY, { count = req.targets.count, at = now }) end
+hydrated = true
+weather()
 return cjson.encode({ state = state, epoch = redis.call('HGET', P .. ':epoch', 'value') })

@@ -55,6 +55,7 @@ local function create(scope, family, fields)
     redis.call('ZADD', k('new'), now, id)
     redis.call('PEXPIRE', k('new'), DAY)
   end
+  failing({ family = family, scope = scope, namespace = fields.namespace }, 1)
   audit(id, 'opened', { scope = scope, family = family, people = fields.people, severity = fields.severity })
   count('incidents_opened_total|family=' .. family)
   return hash(incident_key(id))
@@ -123,8 +124,9 @@ if req.what == 'firing' then
   local incident = find(scope, family)
   if is_past(incident) then
     redis.call('ZREMRANGEBYSCORE', k('new'), '-inf', now - num(policy.storm_window))
-    if redis.call('ZCARD', k('new')) >= num(policy.storm_new) then
-      scope, family, why = 'cluster/' .. req.cluster, 'storm', 'storm: more new incidents than one can look at'
+    local blows = weather()
+    if blows then
+      scope, family, why = 'cluster/' .. req.cluster, 'storm', 'storm: ' .. blows
       incident = find(scope, family)
     end
   end
@@ -138,6 +140,7 @@ if req.what == 'firing' then
     redis.call('DEL', k('told', incident.id))
     touch(incident.id, { state = 'open', stage = '', hold = '' })
     redis.call('SADD', P .. ':open', req.tenant .. SEP .. req.cluster .. SEP .. incident.id)
+    failing(incident, 1)
     audit(incident.id, 'reopened', { fingerprint = req.fingerprint })
     incident = hash(incident_key(incident.id))
   else

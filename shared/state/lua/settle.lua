@@ -3,9 +3,11 @@
 -- req.what  "verdict": attempt, known (facts could be read), healthy, worse, patience (span after the finish in which
 --           a healthy scope may wait for its alert to resolve), again (span to the next look)
 --           "approve" | "deny": incident, hold, who, reason        "expired": incident, hold
+--           "promote": scope, action, who, reason
 --           "run": incident (or scope via `body`), run, who, body (opaque RequestedData)
 --           "undo": attempt, who, reason
--- Returns   {"verdict": verified|ineffective|harmful|unknown|waiting|ended} | {"done":true,...} | {"no":"why"}
+-- Returns   {"verdict": verified|ineffective|harmful|unknown|waiting|ended} | {"done":true,...} | {"no":"why"}; for a yes
+--           that is not enough {"done":true,"missing":1}, for a promotion {"done":true,"cap"}
 -- Puts: retry | revert | soak | tell. Ends: soak, hold. Idempotent by (fn, src, id).
 
 if not hydrated then return '{"refused":"epoch"}' end
@@ -50,6 +52,15 @@ if req.what == 'verdict' then
     text = req.text,
   })
   count('verdicts_total|action=' .. attempt.action .. '|verdict=' .. verdict)
+  recall(attempt, verdict)
+  local retry_at = 0
+  if verdict == 'ineffective' or verdict == 'harmful' then
+    breaker_failed(attempt)
+    retry_at = back_off(attempt)
+  else
+    probe_over(attempt, verdict == 'verified')
+  end
+  learn(attempt, verdict)
   if verdict == 'harmful' and attempt.inverse then
     -- The lease stays for the undo: nobody gets between the harm and its taking back.
     due_put('revert', attempt.id, now, { incident = incident.id, attempt = attempt.id })
@@ -67,7 +78,7 @@ if req.what == 'verdict' then
       local left, limit = attempts_left(incident.scope, incident.family)
       if left > 0 then
         local at = num(redis.call('HGET', scope_key(incident.scope), 'cooldown_until'))
-        due_put('retry', incident.id, math.max(at, now), { incident = incident.id })
+        due_put('retry', incident.id, math.max(at, retry_at, now), { incident = incident.id })
       else
         tell(incident.id, 'attempts used up: ' .. limit .. ' in 24 hours, still firing')
       end
@@ -85,13 +96,26 @@ if req.what == 'approve' or req.what == 'deny' or req.what == 'expired' then
     return remember({ no = 'no such hold, or it has been answered' })
   end
   if req.what == 'approve' and now > num(hold.deadline) then return remember({ no = 'the hold has expired' }) end
+  local given = list(hold.given)
+  if req.what == 'approve' then
+    local known = false
+    for _, who in ipairs(given) do known = known or who == req.who end
+    if not known then given[#given + 1] = req.who end
+    if #given < num(hold.needs) then
+      if known then return remember({ no = 'another person must say yes, too' }) end
+      redis.call('HSET', k('hold', req.incident), 'given', cjson.encode(given))
+      audit(req.incident, 'approve', { hold = hold.id, action = hold.action, who = req.who, reason = req.reason,
+        missing = num(hold.needs) - #given })
+      return remember({ done = true, missing = num(hold.needs) - #given })
+    end
+  end
   due_del('hold', req.incident)
   audit(req.incident, req.what, { hold = hold.id, action = hold.action, who = req.who, reason = req.reason })
   count('holds_total|answer=' .. req.what)
   if req.what == 'approve' then
     redis.call('HSET', k('hold', req.incident), 'answered', req.what)
     local entry = due_put('retry', req.incident, now, {
-      incident = req.incident, hold = hold.id, action = hold.action, params = hold.params, approver = req.who,
+      incident = req.incident, hold = hold.id, action = hold.action, params = hold.params, approvers = given,
       approved_hash = hold.plan_hash,
     })
     return remember({ done = true, entry = cjson.encode(entry) })
@@ -106,6 +130,25 @@ if req.what == 'approve' or req.what == 'deny' or req.what == 'expired' then
   local incident = hash(incident_key(req.incident))
   close_if_quiet(incident, req.what == 'deny' and 'denied' or 'expired')
   return remember({ done = true })
+end
+
+if req.what == 'promote' then
+  local key, field = scope_key(req.scope), 'cap:' .. req.action
+  local cap = redis.call('HGET', key, field)
+  if not cap then return remember({ no = req.action .. ' on ' .. req.scope .. ' is not held down' }) end
+  local to = LEVELS[cap] + 1
+  if to >= LEVELS.auto then redis.call('HDEL', key, field) else redis.call('HSET', key, field, NAMES[to]) end
+  -- The row of failures that has led there is over.
+  local record = redis.call('HGET', key, 'record:' .. req.action)
+  if record then
+    record = cjson.decode(record)
+    record.low = 0
+    redis.call('HSET', key, 'record:' .. req.action, cjson.encode(record))
+  end
+  audit(req.id, 'promoted', { scope = req.scope, action = req.action, from = cap, to = NAMES[to], who = req.who,
+    reason = req.reason })
+  count('promotions_total|action=' .. req.action)
+  return remember({ done = true, cap = NAMES[to] })
 end
 
 if req.what == 'run' then
