@@ -21,6 +21,8 @@ from shared.kube.errors import Conflict, NotFound, Refused, Throttled
 from shared.model.facts import Facts
 from shared.model.grant import Grant
 from shared.model.plan import Plan, Refusal, Write
+from shared.model.stop import StopMode
+from shared.model.stop import keys as stop_keys
 from shared.state.transitions import Cause, Finished
 
 RUN_MS: Final = 30_000  # one run of one step; Serving cuts nothing that ends within it
@@ -52,6 +54,8 @@ class Attempt:
         self._manager = f"akeso-{action.name}"
         self._undo = grant.mode == "undo"
         self._before: Facts | None = None
+        places = (grant.scope.namespace, *(write.target.namespace for write in data.plan.writes))
+        self._stop_of = stop_keys(tenant=grant.tenant, cluster=grant.cluster, action=grant.action, namespaces=places)
 
     def go(self) -> Emit | None:
         """Carry the attempt on from wherever it stands; what is said about it, or None when nobody need hear."""
@@ -81,14 +85,13 @@ class Attempt:
 
     def _look_fresh(self, write: Write) -> Ended | None:
         """Whether the world still is as it was when the plan was approved; the server's dry run included."""
-        facts = snapshot.take(
-            self._here.kube, self._grant.scope, None, stop_namespace=self._here.settings.kube.namespace
-        )
+        home = self._here.settings.kube.namespace
+        facts = snapshot.take(self._here.kube, self._grant.scope, None, stop_namespace=home, stop_of=self._stop_of)
         if facts is None:
             return Ended("skipped", "the target is gone")
         self._before = facts
-        if halted := self._halted(facts.stop_mode):
-            return halted
+        if self._halts(facts.stop_mode):
+            return Ended("unused", self._halted() or f"{facts.stop_mode} is set")
         if not self._undo:
             if facts.autonomy in ("off", "observe") or (facts.autonomy == "suggest" and not self._grant.approvers):
                 return Ended("skipped", f"autonomy is {facts.autonomy} now")
@@ -116,10 +119,13 @@ class Attempt:
                 return None
         return Ended("skipped", f"the dry run was refused: {refused}")
 
-    def _halted(self, mode: str) -> Ended | None:
-        if mode == "freeze" or (mode != "run" and not self._undo):
-            return Ended("unused", f"{mode} is set")
-        return None
+    def _halts(self, mode: StopMode) -> bool:
+        return mode == "freeze" or (mode != "run" and not self._undo)
+
+    def _halted(self) -> str:
+        """Which stop speaks against writing now, in words; empty when none does."""
+        halt = snapshot.read_stop(self._here.kube, self._here.settings.kube.namespace, self._stop_of)
+        return str(halt) if self._halts(halt.mode) else ""
 
     def _begin(self, step: int) -> Ended | None:
         begun = self._here.state.begin(
@@ -171,8 +177,8 @@ class Attempt:
             # Whoever wrote in between may have been a run that has taken this step over, or ended the attempt.
             if tried and (refused := self._begin(step)):
                 return Ended("stopped", refused.text)
-            if halted := self._halted(snapshot.stop_mode(self._here.kube, self._here.settings.kube.namespace)):
-                return Ended("stopped", halted.text)
+            if halted := self._halted():
+                return Ended("stopped", halted)
             failpoint.hit("before-write")
             try:
                 self._apply(write, step, seen.resource_version, dry_run=False)

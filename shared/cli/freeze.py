@@ -1,14 +1,18 @@
-"""`akeso freeze`: one of the three modes."""
+"""`akeso freeze`: one of the three modes, of everything or of a part."""
 
-from shared.cli import _ask, _out
+from shared.cli import _halt, _out
 
 
-def command(*, reason: _out.Reason, by: _out.By = "", as_json: _out.Json = False) -> None:
+def command(
+    *,
+    reason: _out.Reason,
+    tenant: _halt.Tenant = "",
+    cluster: _halt.Cluster = "",
+    namespace: _halt.Namespace = "",
+    action: _halt.Action = "",
+    by: _out.By = "",
+    as_json: _out.Json = False,
+) -> None:
     """Nothing is written any more, not even an undo."""
-    said = _ask.post("v1/stop", {"mode": "freeze", "reason": reason, "by": _out.name(by)})
-    if as_json:
-        _out.show_json(said)
-        return
-    _out.say(f"mode {said['mode']}, by {said['by']}: {said['reason']}")
-    if not said["remembered"]:
-        _out.say("it stands in Kubernetes, where it counts; Redis could not be told yet")
+    of = {"tenant": tenant, "cluster": cluster, "namespace": namespace, "action": action}
+    _halt.ask("freeze", reason=reason, by=by, as_json=as_json, **of)

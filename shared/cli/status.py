@@ -1,6 +1,6 @@
 """`akeso status`: how it stands, in one look."""
 
-from shared.cli import _ask, _out
+from shared.cli import _ask, _halt, _out
 
 
 def command(*, as_json: _out.Json = False) -> None:
@@ -14,6 +14,7 @@ def command(*, as_json: _out.Json = False) -> None:
     _out.facts(
         [
             ("mode", said["mode"] + why),
+            ("held", "; ".join(_halt.parts(said["scopes"]))),
             ("state", "sound" if said["epoch_ok"] else "lost: waiting until the sweeper has hydrated it"),
             ("policy", said["policy"]),
             ("alerts", f"{said['alerts_received']} received, {said['alerts_accounted']} accounted for"),

@@ -6,53 +6,39 @@ and with what was open before handed to people. A policy that cannot be read lea
 
 import secrets
 
-from shared import clock
-from shared.errors import MalformedError, UnavailableError
+from shared.errors import MalformedError
 from shared.event.here import Here
 from shared.guard import policy_read as policies
+from shared.guard import stop as stops
 from shared.guard.flat import flat
 from shared.kube import facts as cluster
-from shared.kube.errors import KubeError
-from shared.kube.write import put_configmap
-from shared.state.client import PREFIX
 from shared.state.transitions import Cause
 from shared.telemetry import log
 
-STOP = "akeso-stop"
 POLICY = "akeso-policy"
 _log = log.get("akeso.load")
 
 
-def load(here: Here, cause: Cause) -> str:
-    """Load all of it in one step: `kept`, `renewed` or `hydrated`.
+def load(here: Here, cause: Cause, *, lifted: str = "") -> str:
+    """Load all of it in one step: `kept`, `renewed` or `hydrated`. `lifted` as in `shared.guard.stop`.
 
     Raises UnavailableError when Kubernetes or Redis does not answer: then what is in force stays in force.
     """
-    home = here.settings.kube.namespace
-    stop = cluster.read_configmap(here.kube, home, STOP) or {}
-    mode = cluster.stop_mode(here.kube, home)
-    first, unsaid = not stop.get("hydrated-at"), not stop.get("mode")
-    known = here.state.store.hash(f"{PREFIX}:stop") if first and unsaid else {}
-    if known.get("mode", "run") != "run":
-        # Somebody deleted the ConfigMap or put it back empty: that lifts no stop.
-        stop, mode, first = dict(known), "freeze" if known["mode"] == "freeze" else "stop", False
+    found = stops.find(here, lifted)
     result = here.state.load(
         cause,
         mode="dev" if here.settings.dev else "prod",
         fresh=secrets.token_hex(16),
         policy=_policy(here),
-        stop={"mode": mode, "reason": stop.get("reason", ""), "by": stop.get("by", ""),
-              "since": stop.get("since", "")},
+        stop=found.stop,
         hydrate=True,
-        embargo=0 if first else here.settings.embargo_s * 1000,
-        people_before=not first,
-    )  # fmt: skip
+        embargo=0 if found.first else here.settings.embargo_s * 1000,
+        people_before=not found.first,
+    )
     if result["state"] == "hydrated":
-        _log.warning("hydrated", first_installation=first, epoch=result["epoch"][:8])
-    if result["state"] == "hydrated" or ((first or unsaid) and result["state"] != "lost"):
-        # The mode only where there is none: what an operator has set meanwhile is not to be taken back.
-        marked = {"hydrated-at": clock.iso(clock.now_ms())} | ({"mode": mode} if unsaid else {})
-        put_configmap(here.kube, home, STOP, marked, field_manager=f"akeso-{here.function}")
+        _log.warning("hydrated", first_installation=found.first, epoch=result["epoch"][:8])
+    if result["state"] == "hydrated" or ((found.bare or found.lacks) and result["state"] != "lost"):
+        stops.mend(here, found)
     return str(result["state"])
 
 
@@ -66,18 +52,11 @@ def _policy(here: Here) -> dict[str, str | int] | None:
         return None
 
 
-def set_stop(here: Here, cause: Cause, mode: str, *, reason: str, by: str) -> str:
-    """Stop, freeze or resume: in Kubernetes first, because that is where it lives. Returns what `load` says.
+def set_stop(here: Here, cause: Cause, mode: str, *, scope: str = "", reason: str, by: str) -> str:
+    """Stop, freeze or resume, everything or what one scoped key names. Returns what `load` says.
 
-    Raises UnavailableError when the ConfigMap cannot be written; nothing has changed then.
+    In Kubernetes first, because that is where it lives. Raises UnavailableError when that cannot be written; nothing
+    has changed then.
     """
-    since = clock.iso(clock.now_ms())
-    try:
-        put_configmap(
-            here.kube, here.settings.kube.namespace, STOP,
-            {"mode": mode, "reason": reason[:300], "by": by[:100], "since": f"{since}.{secrets.token_hex(4)}"},
-            field_manager=f"akeso-{here.function}",
-        )  # fmt: skip
-    except KubeError as error:
-        raise UnavailableError(f"the stop ConfigMap cannot be written: {error.reason}", reason="kube") from error
-    return load(here, cause)
+    stops.put(here, mode, scope=scope, reason=reason, by=by)
+    return load(here, cause, lifted=scope if mode == "run" else "")

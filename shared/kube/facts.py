@@ -4,20 +4,21 @@ What cannot be read for certain is reported in the careful way: an unknown auton
 is `freeze`. It must not decide anything, and it must not carry free text that somebody else wrote, but names.
 """
 
-from typing import Any, Final, Literal, cast, get_args
+from collections.abc import Iterable
+from typing import Any, Final, cast, get_args
 
 from shared import clock
 from shared.kube.client import Kube
 from shared.kube.errors import KubeError
 from shared.kube.selector import Selector
 from shared.model.facts import OVER, Autonomy, ContainerState, Facts, ObjectRef, PodFacts, Replicas, Scope
+from shared.model.stop import Halt, StopMode, halt
 
 AUTONOMY: Final = "akeso.dev/autonomy"
 MINIMUM_REPLICAS: Final = "akeso.dev/minimum-replicas"
 _PROTECTED: Final = "akeso.dev/protected"  # as a label or an annotation, whatever its value
 STOP_CONFIGMAP: Final = "akeso-stop"
 
-StopMode = Literal["run", "stop", "freeze"]
 Object = dict[str, Any]
 
 _PODS, _LABELS, _CONTAINERS, _WORD = 50, 32, 10, 64
@@ -35,11 +36,13 @@ _GITOPS: Final = (
 
 
 def take(
-    kube: Kube, scope: Scope, object_ref: ObjectRef | None, *, stop_namespace: str, count: bool = False
-) -> Facts | None:
+    kube: Kube, scope: Scope, object_ref: ObjectRef | None, *, stop_namespace: str, stop_of: Iterable[str] = (),
+    count: bool = False,
+) -> Facts | None:  # fmt: skip
     """Snapshot of the scope as it is now, under its present uid; None when the scope is gone.
 
-    With `count` also how many pods the namespace has, which only a proposal is judged by.
+    `stop_of`: the scoped keys whose stop counts beside the one of everything. With `count` also how many pods the
+    namespace has, which only a proposal is judged by.
     Raises KubeError when anything but the stop ConfigMap cannot be read: half a snapshot is none.
     """
     taken_at = clock.now_ms()
@@ -73,7 +76,7 @@ def take(
         last_changed_by=changed_by,
         last_changed_at=changed_at,
         spec=_spec(meta, spec),
-        stop_mode=stop_mode(kube, stop_namespace),
+        stop_mode=stop_mode(kube, stop_namespace, stop_of),
     )
 
 
@@ -83,20 +86,20 @@ def read_configmap(kube: Kube, namespace: str, name: str) -> dict[str, str] | No
     return None if found is None else _strings(found.get("data"))
 
 
-def stop_mode(kube: Kube, namespace: str) -> StopMode:
-    """Read how far the machine may go; what nobody can read or understand means freeze.
+def stop_mode(kube: Kube, namespace: str, of: Iterable[str] = ()) -> StopMode:
+    return read_stop(kube, namespace, of).mode
 
-    A ConfigMap without a mode means run only before the first hydration: an installation brings it empty, so that
-    applying the manifests again never lifts a stop.
+
+def read_stop(kube: Kube, namespace: str, of: Iterable[str] = ()) -> Halt:
+    """Read how far the machine may go, in everything and by the scoped keys `of`.
+
+    What nobody can read or understand means freeze.
     """
     try:
         data = read_configmap(kube, namespace, STOP_CONFIGMAP)
     except KubeError:
-        return "freeze"
-    if data is None:
-        return "freeze"
-    mode = data.get("mode", "freeze" if "hydrated-at" in data else "run")
-    return cast("StopMode", mode) if mode in get_args(StopMode) else "freeze"
+        return Halt("freeze")
+    return halt(data, of)
 
 
 def _marks(thing: Object) -> dict[str, str]:

@@ -5,6 +5,7 @@ mark `<grant>/<step>`, all in the same JSON patch. Whoever comes later sees the 
 It must not retry, wait or decide: what a Conflict means is the caller's business, after a new `read`.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from shared.kube.client import Kube
@@ -155,12 +156,16 @@ def fence(kube: Kube, write: Write, *, mark: str, field_manager: str) -> bool:
     raise AssertionError("unreachable")
 
 
-def put_configmap(kube: Kube, namespace: str, name: str, data: dict[str, str], *, field_manager: str) -> None:
-    """Set these keys of a ConfigMap and leave others alone; made when absent. Raises KubeError."""
+def put_configmap(kube: Kube, namespace: str, name: str, data: Mapping[str, str | None], *, field_manager: str) -> None:
+    """Set these keys of a ConfigMap, take away those that are None, and leave others alone; made when absent.
+
+    Raises KubeError.
+    """
     try:
         kube.patch("ConfigMap", namespace, name, {"data": data}, form="merge", field_manager=field_manager)
     except NotFound:
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+        there = {key: value for key, value in data.items() if value is not None}
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": there}
         kube.create("ConfigMap", namespace, body, field_manager=field_manager)
 
 

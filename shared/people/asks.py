@@ -4,7 +4,7 @@ The name a person gives is not proven by anything but the api token, so it is la
 """
 
 import json
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import AfterValidator, Field, StrictBool, StringConstraints, ValidationError
 
@@ -12,6 +12,7 @@ from shared.errors import MalformedError
 from shared.kube.kinds import addressable
 from shared.model.base import Model
 from shared.model.facts import ObjectRef
+from shared.model.stop import StopMode
 
 MAX_BODY: Final = 64 * 1024  # bytes
 LABEL: Final = "typed name"
@@ -41,8 +42,27 @@ class Ask(Model):
 
 
 class StopAsk(Ask):
-    mode: Literal["run", "stop", "freeze"]
+    """For everything, or for one part of it; an empty word names none."""
+
+    mode: StopMode
     reason: Reason
+    tenant: str = Field(default="", pattern=r"^([a-z0-9-]{1,40})?$")
+    cluster: str = Field(default="", pattern=r"^([a-z0-9-]{1,40})?$")
+    namespace: str = Field(default="", pattern=r"^([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)?$")
+    action: str = Field(default="", pattern=r"^([a-z][a-z0-9_]{1,39})?$")
+
+    def scope(self, home: str) -> str:
+        """The key that this is about, empty for everything; a cluster without a tenant is one of `home`'s.
+
+        Raises MalformedError for two parts at once: a key holds one, and what only both together name cannot be held.
+        """
+        tenant = self.tenant or (home if self.cluster else "")
+        of_tenant = f"cluster.{tenant}.{self.cluster}" if self.cluster else f"tenant.{tenant}" if tenant else ""
+        named = [("namespace.", self.namespace), ("action.", self.action), ("", of_tenant)]
+        keys = [kind + name for kind, name in named if name]
+        if len(keys) > 1:
+            raise MalformedError("one of tenant or cluster, namespace, action at a time", reason="stop-scope")
+        return keys[0] if keys else ""
 
 
 class HoldAsk(Ask):

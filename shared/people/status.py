@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any, Final
 
 from shared.event.here import Here
+from shared.model.stop import scoped
 from shared.people.find import OPEN
 from shared.state.client import PREFIX
 from shared.state.due import DUE
@@ -42,6 +43,7 @@ def status(here: Here) -> dict[str, Any]:
         "mode": now["mode"],
         "reason": stop.get("reason", ""),
         "by": stop.get("by", ""),
+        "scopes": scoped(stop),
         "epoch_ok": bool(epoch.get("value")) and epoch.get("run_id") == store.read("INFO", "server").get("run_id"),
         "policy": store.read("HGET", f"{PREFIX}:policy", "revision") or "",
         "incidents_open": now["incidents_open"],

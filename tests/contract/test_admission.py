@@ -8,10 +8,11 @@ import pytest
 
 from shared.action import render
 from shared.action.catalogue import Catalogue
-from shared.kube.facts import AUTONOMY, STOP_CONFIGMAP, StopMode
+from shared.kube.facts import AUTONOMY, STOP_CONFIGMAP
 from shared.kube.write import FENCED, MARK, UNDO
 from shared.model.facts import Autonomy
 from shared.model.protected import BUILT_IN
+from shared.model.stop import StopMode
 
 ARGUMENTS = {"image": "akeso:1", "alertmanager": "http://alertmanager:9093", "redis_secret": "redis"}
 PREFIX = f"system:serviceaccount:{render.NAMESPACE}:"

@@ -1,0 +1,35 @@
+"""What stop, freeze and resume have in common: of what, and how the answer is told."""
+
+from typing import Annotated, Any
+
+import typer
+
+from shared.cli import _ask, _out
+
+Tenant = Annotated[str, typer.Option("--tenant", help="Only what is done for this tenant.")]
+Cluster = Annotated[str, typer.Option("--cluster", help="Only what is done in this cluster (of --tenant).")]
+Namespace = Annotated[str, typer.Option("--namespace", help="Only what is done in this namespace.")]
+Action = Annotated[str, typer.Option("--action", help="Only this action.")]
+
+
+def ask(mode: str, *, reason: str, by: str, as_json: bool, **of: str) -> None:
+    """Set the mode of everything, or of the part that is named."""
+    named = {part: name for part, name in of.items() if name}
+    said = _ask.post("v1/stop", {"mode": mode, "reason": reason, "by": _out.name(by), **named})
+    if as_json:
+        _out.show_json(said)
+        return
+    part = f" for {shown(said['scope'])}" if said["scope"] else ""
+    _out.say(f"mode {said['mode']}{part}, by {said['by']}: {said['reason']}")
+    _out.say(*(f"still held: {line}" for line in parts(said["scopes"]) if mode == "run"))
+    if not said["remembered"]:
+        _out.say("it stands in Kubernetes, where it counts; Redis could not be told yet")
+
+
+def parts(scopes: dict[str, Any]) -> list[str]:
+    """One line for each part that is held, and how."""
+    return [f"{shown(key)} ({value})" for key, value in sorted(scopes.items())]
+
+
+def shown(key: str) -> str:
+    return key.replace(".", " ", 1)
