@@ -68,6 +68,7 @@ class Ground(NamedTuple):
 
     def mode_of(self, there: Installation, data: dict[str, str] | None) -> None:
         path = f"/api/v1/namespaces/{there.home}/configmaps/{facts.STOP_CONFIGMAP}"
+        data = data and {key.format(**self.places): value for key, value in data.items()}
         now = self.api.ok("PATCH", path, [{"op": "add", "path": "/data", "value": data}], form=JSON_PATCH)
         version = now["metadata"]["resourceVersion"]
         witness = f"/api/v1/namespaces/{there.home}/configmaps"
@@ -283,6 +284,12 @@ BIND = {"metadata": {"name": "fresh", "annotations": NEW}, "target": {"kind": "N
 STATUS = {"status": {"observedGeneration": 1}}
 LOOKS_IN = {"spec": {"ephemeralContainers": [{"name": "e", "image": "busybox:1.36"}]}}
 
+
+def part(keys: dict[str, str]) -> dict[str, str]:
+    """Nothing is held but what these keys name; `{place}` in one becomes that place's namespace."""
+    return {"mode": "run", **keys}
+
+
 # What the ConfigMap says, what is sent, and the words of the refusal.
 TABLE = [
     # Where: opted in, and never in a protected namespace.
@@ -383,7 +390,42 @@ TABLE = [
     (FROZEN, "a node", node("auto"), FREEZE),
     (FROZEN, "a status", merge("marked", STATUS, "/status"), FREEZE),
     (FROZEN, "exec", connect_to("exec"), FREEZE),
+    # A part of it.
+    (part({"tenant.shop": "stop"}), "a patch", patch(), STOP),
+    (part({"cluster.shop": "stop: a test"}), "a patch", patch(), STOP),
+    (part({"cluster.shop.dev": "stop"}), "an undo", patch("marked", UNDOES), PASSES),
+    (part({"cluster.shop.dev": "freeze"}), "an undo", patch("marked", UNDOES), FREEZE),
+    (part({"namespace.{auto}": "stop"}), "a patch", patch(), STOP),
+    (part({"namespace.{auto}": "stop: a test, by ann"}), "a patch", patch(), STOP),
+    (part({"namespace.{auto}": "stop"}), "an undo", patch("marked", UNDOES), PASSES),
+    (part({"namespace.{auto}": "stop"}), "shutting out", merge("marked", {"metadata": {"annotations": SHUTS}}), PASSES),
+    (part({"namespace.{auto}": "freeze"}), "shutting out", merge("marked", {"metadata": {"annotations": SHUTS}}),
+     FREEZE),
+    (part({"namespace.{auto}": "stop"}), "an eviction", evict(), STOP),
+    (part({"namespace.{auto}": "stop"}), "a delete", delete("marked"), STOP),
+    (part({"namespace.{auto}": "stop"}), "exec", connect_to("exec"), STOP),
+    (part({"namespace.{auto}": "stop"}), "a create elsewhere", create("approve", NEW), PASSES),
+    (part({"namespace.{auto}": "stop"}), "a node", node("auto"), PASSES),
+    (part({"namespace.{auto}": "freeze"}), "a patch", patch(), FREEZE),
+    (part({"namespace.{auto}": "freeze"}), "an undo", patch("marked", UNDOES), FREEZE),
+    (part({"namespace.{auto}": "freeze"}), "a create elsewhere", create("approve", NEW), PASSES),
+    (part({"action.scale_deployment": "stop"}), "a patch", patch(), STOP),
+    (part({"action.scale_deployment": "freeze: a test"}), "an undo", patch("marked", UNDOES), FREEZE),
+    (part({"action.scale_deployment": "stop"}), "a node", node("auto"), STOP),
+    (part({"action.restart_pod": "freeze"}), "a patch", patch(), PASSES),
+    (part({"action.scale": "freeze"}), "a patch", patch(), PASSES),
+    # Two at once: the stricter one, and the mode for everything beside them.
+    (part({"namespace.{auto}": "stop", "action.scale_deployment": "freeze"}), "an undo", patch("marked", UNDOES),
+     FREEZE),
+    ({**STOPPED, "namespace.{auto}": "freeze"}, "an undo", patch("marked", UNDOES), FREEZE),
+    ({**STOPPED, "action.restart_pod": "freeze"}, "an undo", patch("marked", UNDOES), PASSES),
+    ({"namespace.{auto}": "stop"}, "a patch", patch(), STOP),
     # What nobody can understand.
+    (part({"namespace.{auto}": ""}), "an undo", patch("marked", UNDOES), FREEZE),
+    (part({"namespace.{auto}": "run"}), "an undo", patch("marked", UNDOES), FREEZE),
+    (part({"namespace.{auto}": "stopped"}), "an undo", patch("marked", UNDOES), FREEZE),
+    (part({"namespace.{auto}": "Stop"}), "an undo", patch("marked", UNDOES), FREEZE),
+    (part({"namespace.{auto}": " stop"}), "an undo", patch("marked", UNDOES), FREEZE),
     ({"mode": "Freeze"}, "an undo", patch("marked", UNDOES), ASSUMED),
     ({"mode": "stopped"}, "a patch", patch(), ASSUMED),
     ({"mode": ""}, "a patch", patch(), ASSUMED),

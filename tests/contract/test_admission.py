@@ -12,7 +12,7 @@ from shared.kube.facts import AUTONOMY, STOP_CONFIGMAP
 from shared.kube.write import FENCED, MARK, UNDO
 from shared.model.facts import Autonomy
 from shared.model.protected import BUILT_IN
-from shared.model.stop import StopMode
+from shared.model.stop import StopMode, keys
 
 ARGUMENTS = {"image": "akeso:1", "alertmanager": "http://alertmanager:9093", "redis_secret": "redis"}
 PREFIX = f"system:serviceaccount:{render.NAMESPACE}:"
@@ -52,6 +52,21 @@ class TestTheFence:
         (found,) = (v["expression"] for v in fence["validations"] if "freeze is assumed" in v["message"])
 
         assert strings(found) == set(get_args(StopMode))
+
+    def test_knows_the_keys_that_hold_a_part_as_the_executors_do(self, fence):
+        said = {one["name"]: one["expression"] for one in fence["variables"]}
+        known = keys(tenant="t", cluster="c", action="a", namespaces=["n"])
+
+        assert strings(said["held"]) == {key[: key.index(".") + 1] for key in known}
+        assert strings(said["frozen"]) == {"stop", "stop:"}
+
+    def test_finds_the_action_behind_each_account(self, fence):
+        (said,) = (one["expression"] for one in fence["variables"] if one["name"] == "action")
+        (prefix, *between) = (text for text in re.findall(r"'([^']*)'", said))
+
+        for name in Catalogue.home().names():
+            account = f"{PREFIX}{render.executor_name(name)}"
+            assert account.removeprefix(prefix).replace(*between) == name
 
     def test_is_about_every_executor_and_nobody_else(self, objects, fence):
         (condition,) = fence["matchConditions"]
