@@ -28,6 +28,7 @@ from shared.state.transitions import Cause, Finished
 RUN_MS: Final = 30_000  # one run of one step; Serving cuts nothing that ends within it
 LOOK_MS: Final = 90_000  # after so long without an end somebody looks
 TRIES: Final = 3
+_SHOWN, _VALUE = 3, 60  # of what an attempt leaves half-way: so many writes, so many characters of a value
 Resolved = Literal["", "write", "mark", "uid", "fence"]
 
 
@@ -63,7 +64,10 @@ class Attempt:
         if known.get("state") == "finished":
             return self._say(json.loads(known["result"]))
         if known.get("state") == "begun":
-            return self._carry_on(int(known.get("cursor", 0)), fresh=False)
+            step = int(known.get("cursor", 0))
+            if step and known.get("run_step") != str(step):
+                return self._next(step)
+            return self._carry_on(step, fresh=False)
         if not known:
             return self._recover()
         return self._carry_on(0, fresh=True)
@@ -80,6 +84,14 @@ class Attempt:
             failpoint.hit("after-begin")
             return self._end(step, hindrance or self._write(write, step, fresh=True))
         return self._end(step, self._look_again(write, step))
+
+    def _next(self, step: int) -> Emit | None:
+        """A further step, which nobody has begun: a stop ends the attempt here, and there is nothing to shut out."""
+        if halted := self._halted():
+            return self._end(step, Ended("stopped", halted))
+        if refused := self._begin(step):
+            return self._end(step, Ended("stopped", refused.text))
+        return self._end(step, self._write(self._data.plan.writes[step], step, fresh=False))
 
     # Before anything is begun ---------------------------------------------------------------------------------------
 
@@ -145,6 +157,8 @@ class Attempt:
             raise BusyError("another run is at this step")
         if begun["check"] == "ended":
             return Ended("unused", "already ended")
+        if begun["check"] == "epoch":  # by a change of any stop, or because Redis was lost
+            return Ended("unused", "the grant is from before a stop, or from before Redis was lost")
         return Ended("unused", f"{begun['check']} refused it at the last moment")
 
     # The write -------------------------------------------------------------------------------------------------------
@@ -259,18 +273,32 @@ class Attempt:
                 "succeeded", step=step, writes=min(1, steps), resolved_by=result.how, text=text or None
             )
         else:
-            finished = self._finish(result.outcome, step=step, text=result.text, resolved_by=result.how)
+            text = "; ".join(part for part in (result.text, self._stays(step)) if part)
+            finished = self._finish(result.outcome, step=step, text=text, resolved_by=result.how)
         failpoint.hit("after-finish")
         return self._say(finished)
 
-    def _finish(self, outcome: str, **more: object) -> Finished:
-        inverse: Plan | None = self._data.plan.inverse() if outcome in ("succeeded", "progressing") else None
-        grant = self._grant
+    def _stays(self, step: int) -> str:
+        """What the steps before have left, for whoever finds the attempt ended half-way."""
+        writes = self._data.plan.writes
+        if not step:
+            return ""
+        left = ", ".join(_left(write) for write in writes[:step][:_SHOWN]) + (", ..." if step > _SHOWN else "")
+        return f"{step} of {len(writes)} steps are done and stay: {left}"
+
+    def _finish(self, outcome: str, *, step: int, **more: object) -> Finished:
+        grant, plan = self._grant, self._data.plan
+        inverse: Plan | None = None
+        # Of what is done by now and no more: what was never written is not as an undo expects it. And only of a plan
+        # that can be taken back as a whole, because what is stored here cannot be unsaid by a later step.
+        if outcome in ("succeeded", "progressing") and plan.inverse():
+            inverse = plan.model_copy(update={"writes": plan.writes[: step + 1]}).inverse()
         return self._here.state.finish(
             self._cause,
             grant.id,
             outcome,
             run=self._run,
+            step=step,
             before=self._before.model_dump_json() if self._before else None,
             after=self._data.plan.model_dump_json() if outcome == "succeeded" else None,
             inverse=inverse.model_dump_json() if inverse else None,
@@ -301,6 +329,14 @@ class Attempt:
             }
         )  # fmt: skip
         return Emit(f"remediation.{outcome}", said, incident=self._grant.incident, action=self._grant.action)
+
+
+def _left(write: Write) -> str:
+    """One write that was made, in the fewest words."""
+    target = "/".join(part for part in (write.target.kind, write.target.namespace, write.target.name) if part)
+    if write.verb == "evict":
+        return f"{target} evicted"
+    return f"{target} {write.path} is {json.dumps(write.after)[:_VALUE]}"
 
 
 def check(data: ApprovedData, grant: Grant, cause: Cause, action: str) -> None:
