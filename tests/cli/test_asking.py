@@ -256,6 +256,30 @@ class TestModes:
         assert akeso(word, *args).exit_code == 2
         assert world.ok("GET", "v1/status")["mode"] == "run"
 
+    def test_a_part_is_named_in_the_answer_and_in_the_status(self, akeso):
+        said = akeso("stop", "--namespace", "shop", *WHY)
+        assert said.stdout == "mode stop for namespace shop, by ada (typed name): looks right\n"
+        shown = akeso("status").stdout
+        assert "mode       run\n" in shown
+        assert "held       namespace shop (stop: looks right, by ada (typed name))\n" in shown
+
+    def test_what_is_still_held_is_told_when_something_is_let_go(self, akeso):
+        akeso("freeze", "--tenant", "bank", "--cluster", "prod", *WHY)
+        akeso("stop", "--action", "restart_pod", *WHY)
+        said = akeso("resume", "--action", "restart_pod", *WHY)
+        assert said.stdout.splitlines() == [
+            "mode run for action restart_pod, by ada (typed name): looks right",
+            "still held: cluster bank.prod (freeze: looks right, by ada (typed name))",
+        ]
+
+    @pytest.mark.parametrize("word", ["stop", "freeze", "resume"])
+    @pytest.mark.parametrize(
+        "part", [["--namespace", "Shop"], ["--namespace", "a", "--action", "restart_pod"], ["--tenant", "a.b"]]
+    )
+    def test_a_part_that_nobody_could_mean(self, world, akeso, word, part):
+        assert akeso(word, *part, *WHY).exit_code == 2
+        assert world.ok("GET", "v1/status")["scopes"] == {}
+
     def test_kubernetes_away(self, world, akeso):
         world.cluster.fault(kind="ConfigMap", verb="patch", status=500)
         assert akeso("stop", *WHY).exit_code == 3

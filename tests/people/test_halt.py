@@ -51,3 +51,102 @@ class TestWhatIsDown:
         said = world.ok("POST", "v1/stop", {"mode": "stop", **ASK})
         assert said["remembered"] is False
         assert configmap(world)["mode"] == "stop"
+
+
+PARTS = [
+    ({"namespace": "shop"}, "namespace.shop"),
+    ({"action": "scale_deployment"}, "action.scale_deployment"),
+    ({"tenant": "default"}, "tenant.default"),
+    ({"cluster": "prod"}, "cluster.default.prod"),
+    ({"tenant": "bank", "cluster": "prod"}, "cluster.bank.prod"),
+]  # fmt: skip
+
+
+class TestAPart:
+    @pytest.mark.parametrize(("part", "key"), PARTS)
+    @pytest.mark.parametrize("mode", ["stop", "freeze"])
+    def test_is_held_by_a_key_of_its_own_and_nothing_else_is_touched(self, world, part, key, mode):
+        before = configmap(world)
+        said = world.ok("POST", "v1/stop", {"mode": mode, **part, **ASK})
+
+        after = configmap(world)
+        assert (said["scope"], said["remembered"]) == (key, True)
+        assert after.pop(key) == f"{mode}: bad deploy, by ada (typed name)"
+        assert {**after, "since": ""} == {**before, "since": ""}
+        assert (
+            world.ok("GET", "v1/status")["scopes"]
+            == said["scopes"]
+            == {key: f"{mode}: bad deploy, by ada (typed name)"}
+        )
+        assert world.ok("GET", "v1/status")["mode"] == "run"
+
+    @pytest.mark.parametrize("part", [{"namespace": "shop"}, {"action": "scale_deployment"}, {"cluster": "default"}])
+    def test_that_is_held_is_written_to_no_more(self, world, part):
+        world.ok("POST", "v1/stop", {"mode": "stop", **part, **ASK})
+        world.heal()
+        assert world.replicas() == 1
+
+    def test_beside_it_goes_on(self, world):
+        world.ok("POST", "v1/stop", {"mode": "freeze", "namespace": "elsewhere", **ASK})
+        world.ok("POST", "v1/stop", {"mode": "stop", "action": "restart_pod", **ASK})
+        world.heal()
+        assert world.replicas() == 3
+
+    def test_of_two_one_is_lifted_and_the_other_stays(self, world):
+        for part in ({"namespace": "shop"}, {"action": "restart_pod"}):
+            world.ok("POST", "v1/stop", {"mode": "stop", **part, **ASK})
+        said = world.ok("POST", "v1/stop", {"mode": "run", "namespace": "shop", **ASK})
+        assert list(said["scopes"]) == ["action.restart_pod"]
+        assert "namespace.shop" not in configmap(world)
+
+    def test_stays_held_when_everything_else_is_let_go(self, world):
+        world.ok("POST", "v1/stop", {"mode": "stop", "namespace": "shop", **ASK})
+        world.ok("POST", "v1/stop", {"mode": "stop", **ASK})
+        said = world.ok("POST", "v1/stop", {"mode": "run", **ASK})
+        assert list(said["scopes"]) == ["namespace.shop"]
+
+    def test_that_is_set_or_lifted_is_a_new_epoch_even_unseen(self, world):
+        """What was granted before ends, also where Redis has seen neither."""
+        store = world.here.state.store
+        before = store.hash("{akeso}:epoch")["value"]
+        world.ok("POST", "v1/stop", {"mode": "stop", "namespace": "shop", **ASK})
+        data = configmap(world)
+        world.ok("POST", "v1/stop", {"mode": "run", "namespace": "shop", **ASK})
+        assert store.hash("{akeso}:epoch")["value"] != before
+        assert configmap(world)["since"] != data["since"]
+
+    def test_that_was_not_held_is_let_go_without_harm(self, world):
+        said = world.ok("POST", "v1/stop", {"mode": "run", "namespace": "nowhere", **ASK})
+        assert said["scopes"] == {}
+
+    @pytest.mark.parametrize(
+        "part",
+        [
+            {"namespace": "shop", "action": "restart_pod"}, {"tenant": "default", "namespace": "shop"},
+            {"cluster": "prod", "action": "restart_pod"}, {"namespace": "Shop"}, {"namespace": "a.b"},
+            {"namespace": "-"}, {"namespace": "x" * 64}, {"namespace": "shop\n"}, {"namespace": ["shop"]},
+            {"namespace": None}, {"tenant": "a.b"}, {"tenant": "x" * 41}, {"cluster": "a/b"}, {"cluster": "A"},
+            {"action": "restart-pod"}, {"action": "restart_pods"}, {"action": "__proto__"}, {"node": "n1"},
+            {"mode": "halt"}, {"reason": ""},
+        ],
+    )  # fmt: skip
+    def test_that_nobody_could_mean_is_refused_and_nothing_changes(self, world, part):
+        before = configmap(world)
+        status, said = world.ask("POST", "v1/stop", {"mode": "stop", **ASK, **part})
+        assert status == 400, said
+        assert configmap(world) == before
+
+    def test_an_action_that_does_not_exist_is_refused_with_the_nearest(self, world):
+        _, said = world.ask("POST", "v1/stop", {"mode": "stop", "action": "restart_pods", **ASK})
+        assert "did you mean 'restart_pod'" in said["text"]
+
+    def test_an_action_that_is_gone_can_still_be_let_go(self, world):
+        world.cluster.edit("ConfigMap", HOME, "akeso-stop", {"data": {"action.gone": "stop"}})
+        assert world.ok("POST", "v1/stop", {"mode": "run", "action": "gone", **ASK})["scopes"] == {}
+
+    def test_without_redis_it_stands_in_kubernetes(self, world, monkeypatch):
+        monkeypatch.setenv("AKESO_REDIS__URL", "redis://127.0.0.1:1/0")
+        world.here = Here("api")
+        said = world.ok("POST", "v1/stop", {"mode": "stop", "namespace": "shop", **ASK})
+        assert said["remembered"] is False
+        assert configmap(world)["namespace.shop"].startswith("stop: ")
