@@ -1,7 +1,8 @@
 """Each minute: what is due is published, so that a lost event only delays.
 
-It also brings stop and policy from Kubernetes, opens the guard again after Redis was lost, compares with AlertManager
-and seals the audit. It decides nothing: a due entry moves by the next transition alone.
+It also brings stop and policy from Kubernetes, opens the guard again after Redis was lost, compares with AlertManager,
+counts what there is that can fail and seals the audit. It decides nothing: a due entry moves by the next transition
+alone.
 """
 
 from shared import clock
@@ -17,6 +18,7 @@ from shared.model.base import Model
 from shared.state.transitions import Cause
 from shared.sweep.due import publish_due
 from shared.sweep.outage import Outage
+from shared.sweep.targets import count
 from shared.telemetry import log
 
 RECONCILE_MS = 300_000
@@ -60,6 +62,10 @@ def _beside(here: Here, cause: Cause, *, hydrated: bool) -> None:
             _reconciled["at"] = now
     except AkesoError as error:
         _log.warning("not reconciled", error=str(error)[:200])
+    try:
+        count(here, cause)
+    except AkesoError as error:
+        _log.warning("targets not counted", error=str(error)[:200])
     try:
         seal_new(here, cause)
     except AkesoError as error:

@@ -321,6 +321,20 @@ FAULTS = [
 each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault['status'] or 'nothing'}")
 
 
+class TestCounting:
+    def test_is_right_by_one_request_for_one_object(self, api, to, place, gate):
+        maps = f"/api/v1/namespaces/{place}/configmaps"
+        for number in range(7):
+            api.ok("POST", maps, {"metadata": {"name": f"counted-{number}"}})
+        there = len(api.ok("GET", maps)["items"])
+
+        assert to.count("ConfigMap", place) == there > 7
+        assert [request.path for request in gate.requests] == [maps]
+
+    def test_of_none_is_none(self, to, place):
+        assert to.count("Deployment", place) == 0
+
+
 class TestFaults:
     @each_fault
     def test_a_read_is_made_once_more(self, to, place, gate, fault):

@@ -170,13 +170,13 @@ def nodes(keeper):
 
 
 def large(requests):
-    """Those lists that name no namespace, or may be longer than a page."""
+    """Those lists that name no namespace, or may be longer than a page; one of one object only counts."""
     lists = [one for one in requests if one["verb"] in {"list", "watch"}]
     queries = [parse_qs(urlsplit(one["requestURI"]).query) for one in lists]
     return [
         one["requestURI"]
         for one, query in zip(lists, queries, strict=True)
-        if not one["objectRef"].get("namespace")
+        if (not one["objectRef"].get("namespace") and query.get("limit") != ["1"])
         or not 0 < int(query.get("limit", ["0"])[0]) <= PAGE
         or "continue" in query
     ]

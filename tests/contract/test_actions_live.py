@@ -21,6 +21,7 @@ from shared.kube.scope import resolve
 from shared.kube.write import put_configmap
 from shared.model.facts import ScopeKind
 from shared.model.plan import Plan, Refusal
+from shared.sweep.targets import KINDS as COUNTED
 from tests.contract.live_run import Run
 from tests.contract.live_subject import look, mirror, no_mirror
 from tests.contract.live_world import built
@@ -327,6 +328,10 @@ def facts(world, kube, seen, named):
 
 
 def sweeper(world, kube, seen):
+    return all(kube.count(kind) >= 0 for kind in COUNTED) and loads(world, kube)
+
+
+def loads(world, kube):
     if snapshot.stop_mode(kube, world.home) != "run":
         return False
     put_configmap(kube, world.home, "akeso-stop", {"mode": "run"}, field_manager="akeso-test")
@@ -334,7 +339,7 @@ def sweeper(world, kube, seen):
 
 
 def api(world, kube, seen):
-    return triage(world, kube, seen) and sweeper(world, kube, seen)
+    return triage(world, kube, seen) and loads(world, kube)
 
 
 READERS = {"triage": triage, "verifier": verifier, "sweeper": sweeper, "api": api}

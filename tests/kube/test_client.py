@@ -71,6 +71,22 @@ class TestRequests:
         assert to.list("Pod", "shop", labels="a in (b,c),d=e", limit=2) == [{"n": 1}, {"n": 2}]
         assert server.seen[0].path == "/api/v1/namespaces/shop/pods?limit=2&labelSelector=a%20in%20%28b%2Cc%29%2Cd%3De"
 
+    def test_a_count_asks_for_one_and_believes_the_server_for_the_rest(self, to, server):
+        server.answers = [(200, {"items": [{}], "metadata": {"continue": "x", "remainingItemCount": 41}})]
+
+        assert to.count("Node") == 42
+        assert server.seen[0].path == "/api/v1/nodes?limit=1"
+
+    @pytest.mark.parametrize(
+        ("answer", "number"),
+        [({"items": [], "metadata": {}}, 0), ({"items": [{}], "metadata": {}}, 1), ({"items": None}, 0)],
+    )
+    def test_a_count_of_few_needs_no_such_word(self, to, server, answer, number):
+        server.answers = [(200, answer)]
+
+        assert to.count("Pod", "shop") == number
+        assert server.seen[0].path == "/api/v1/namespaces/shop/pods?limit=1"
+
     @pytest.mark.parametrize(
         ("form", "kind"),
         [("json", "application/json-patch+json"), ("merge", "application/merge-patch+json")],
