@@ -29,8 +29,8 @@ Interval = tuple[int, int]  # ms, the end no longer inside
 
 @functools.cache
 def _zones() -> frozenset[str]:
-    """Read from the disk once. `localtime` and its like are not among them: they differ from machine to machine."""
-    return frozenset(zoneinfo.available_timezones())
+    """Read from the disk once, without those that mean another zone on another machine."""
+    return frozenset(zoneinfo.available_timezones()) - {"localtime", "posixrules", "Factory"}
 
 
 def _zone(name: str) -> str:
