@@ -6,16 +6,14 @@ and with what was open before handed to people. A policy that cannot be read lea
 
 import secrets
 
-from shared.errors import MalformedError
+from shared import clock
 from shared.event.here import Here
-from shared.guard import policy_read as policies
+from shared.guard import source
 from shared.guard import stop as stops
 from shared.guard.flat import flat
-from shared.kube import facts as cluster
 from shared.state.transitions import Cause
 from shared.telemetry import log
 
-POLICY = "akeso-policy"
 _log = log.get("akeso.load")
 
 
@@ -24,32 +22,34 @@ def load(here: Here, cause: Cause, *, lifted: str = "") -> str:
 
     Raises UnavailableError when Kubernetes or Redis does not answer: then what is in force stays in force.
     """
-    found = stops.find(here, lifted)
+    halted = stops.find(here, lifted)
+    found = source.find(here)
     result = here.state.load(
         cause,
         mode="dev" if here.settings.dev else "prod",
         fresh=secrets.token_hex(16),
-        policy=_policy(here),
-        stop=found.stop,
+        # Anew each time, though it be the same policy: its windows are known some days ahead only.
+        policy=flat(found.policy, found.revision) | {"origin": found.origin} if found.policy else None,
+        stop=halted.stop,
         hydrate=True,
-        embargo=0 if found.first else here.settings.embargo_s * 1000,
-        people_before=not found.first,
+        embargo=0 if halted.first else here.settings.embargo_s * 1000,
+        people_before=not halted.first,
     )
+    if found.policy is None and result["state"] != "lost":
+        _tell(here, cause, found)
     if result["state"] == "hydrated":
-        _log.warning("hydrated", first_installation=found.first, epoch=result["epoch"][:8])
-    if result["state"] == "hydrated" or ((found.bare or found.lacks) and result["state"] != "lost"):
-        stops.mend(here, found)
+        _log.warning("hydrated", first_installation=halted.first, epoch=result["epoch"][:8])
+    if result["state"] == "hydrated" or ((halted.bare or halted.lacks) and result["state"] != "lost"):
+        stops.mend(here, halted)
     return str(result["state"])
 
 
-def _policy(here: Here) -> dict[str, str | int] | None:
-    try:
-        data = cluster.read_configmap(here.kube, here.settings.kube.namespace, POLICY)
-        text = (data or {}).get("policy.yaml", "")
-        return flat(policies.read(text), policies.revision(text))
-    except MalformedError as error:
-        _log.error("policy refused, the last good one stays in force", error=str(error)[:300])
-        return None
+def _tell(here: Here, cause: Cause, found: source.Found) -> None:
+    """Tell people once per revision that what they wrote is not in force."""
+    _log.error("policy refused, the last good one stays in force", revision=found.revision, error=found.wrong[:300])
+    reason = f"policy {found.revision} is refused, the last good one stays in force: {found.wrong}"
+    untold = {"incident": source.CONFIGMAP, "reason": reason[:500], "at": clock.now_ms()}
+    here.state.put(cause, untold=untold, count="policy_refused_total")
 
 
 def set_stop(here: Here, cause: Cause, mode: str, *, scope: str = "", reason: str, by: str) -> str:

@@ -38,6 +38,7 @@ KINDS: Final[dict[str, Kind]] = {
     "Job": Kind("batch/v1", "jobs"),
     "PodDisruptionBudget": Kind("policy/v1", "poddisruptionbudgets"),
     "HorizontalPodAutoscaler": Kind("autoscaling/v2", "horizontalpodautoscalers"),
+    "RemediationPolicy": Kind("akeso.dev/v1", "remediationpolicies"),
 }
 
 

@@ -12,13 +12,10 @@ from shared.action.catalogue import Catalogue
 from shared.alert.families import family, is_own, is_watchdog, named_object
 from shared.alert.model import parse
 from shared.decide.rules import Choice, choose, in_order, shipped
-from shared.errors import MalformedError
 from shared.event.here import Here
 from shared.event.types import Alert, TriagedData
-from shared.guard.load import POLICY
+from shared.guard import source
 from shared.guard.policy import Policy, is_protected
-from shared.guard.policy_read import read
-from shared.kube.facts import read_configmap
 from shared.kube.scope import resolve
 from shared.model.plan import Plan, Refusal
 from shared.people import look
@@ -105,12 +102,7 @@ def _decided(here: Here, cause: Cause, data: TriagedData) -> dict[str, Any]:
 
 def _protected(here: Here, namespace: str) -> bool:
     """Ask the policy of now; what is built in counts even while the policy cannot be read."""
-    data = read_configmap(here.kube, here.settings.kube.namespace, POLICY) or {}
-    try:
-        policy = read(data.get("policy.yaml", ""))
-    except MalformedError:
-        policy = Policy()
-    return is_protected(policy, namespace)
+    return is_protected(source.find(here).policy or Policy(), namespace)
 
 
 def _considered(data: TriagedData, choice: Choice) -> list[dict[str, Any]]:

@@ -1,4 +1,5 @@
 import datetime as dt
+import itertools
 import zoneinfo
 
 import pytest
@@ -180,7 +181,7 @@ class TestAnyMoment:
 
         for moment in range(51):
             assert any(s <= moment < e for s, e in joined) == any(s <= moment < e for s, e in intervals)
-        assert all(left[1] < right[0] for left, right in zip(joined, joined[1:], strict=False))
+        assert all(left[1] < right[0] for left, right in itertools.pairwise(joined))
 
 
 def _clock(minutes: int) -> str:

@@ -1,0 +1,53 @@
+"""Where the policy in force comes from: the object RemediationPolicy `akeso`, else the ConfigMap `akeso-policy`.
+
+The ConfigMap is for clusters without our CRD. Once an object was in force, its absence is no policy: whoever deletes it
+must not thereby lift every limit that it had. Nothing is judged here, and nothing is written.
+"""
+
+from collections.abc import Callable
+from typing import Final, Literal, NamedTuple
+
+from shared.errors import MalformedError
+from shared.event.here import Here
+from shared.guard import policy_read
+from shared.guard.policy import Policy
+from shared.kube.errors import Refused
+from shared.kube.facts import read_configmap
+from shared.state.client import PREFIX
+
+KIND: Final = "RemediationPolicy"
+NAME: Final = "akeso"
+CONFIGMAP: Final = "akeso-policy"
+KEY: Final = "policy.yaml"
+
+
+class Found(NamedTuple):
+    """Of what cannot be read there is no policy but a reason, and a revision by which it is known again."""
+
+    origin: Literal["object", "configmap"]
+    revision: str
+    policy: Policy | None
+    wrong: str = ""
+
+
+def find(here: Here) -> Found:
+    """Raise KubeError when Kubernetes does not answer, UnavailableError when Redis does not."""
+    home = here.settings.kube.namespace
+    try:
+        kept = here.kube.get(KIND, home, NAME)
+    except Refused as error:  # the stop must be loaded all the same
+        return Found("object", "unread", None, f"{KIND} {NAME} cannot be read: {error.reason}")
+    if kept is not None:
+        spec = kept.get("spec") or {}
+        return _read("object", policy_read.spec_revision(spec), lambda: policy_read.of_spec(spec))
+    if here.state.store.read("HGET", f"{PREFIX}:policy", "origin") == "object":
+        return Found("object", "gone", None, f"{KIND} {NAME} is gone; apply one with `spec: {{}}` for the defaults")
+    text = (read_configmap(here.kube, home, CONFIGMAP) or {}).get(KEY, "")
+    return _read("configmap", policy_read.revision(text), lambda: policy_read.read(text))
+
+
+def _read(origin: Literal["object", "configmap"], revision: str, read: Callable[[], Policy]) -> Found:
+    try:
+        return Found(origin, revision, read())
+    except MalformedError as error:
+        return Found(origin, revision, None, str(error))
