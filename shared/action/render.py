@@ -33,8 +33,8 @@ HOME: Final = Path(__file__).parents[2] / "knative"
 
 # What others refer to comes first.
 _ORDER: Final = (
-    "Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ConfigMap",
-    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "NetworkPolicy", "Deployment", "Service", "Broker",
+    "Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding",
+    "ConfigMap", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "NetworkPolicy", "Deployment", "Service", "Broker",
     "SinkBinding", "Trigger", "PingSource",
 )  # fmt: skip
 

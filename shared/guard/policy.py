@@ -38,8 +38,10 @@ Namespace = Annotated[
     StringConstraints(pattern=r"^[a-z0-9*]([a-z0-9*-]*[a-z0-9*])?$", max_length=63),
     AfterValidator(_few_stars),
 ]
-ActionName = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]{1,39})$")]
-Severity = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.*-]{1,32}$"), AfterValidator(_few_stars)]
+ActionName = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z][a-z0-9_]{1,39})$", max_length=40)]
+Severity = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_.*-]{1,32}$", max_length=32), AfterValidator(_few_stars)
+]
 # A scope's key: kind, namespace where it has one, name.
 ObjectKey = Annotated[
     str,
@@ -47,7 +49,7 @@ ObjectKey = Annotated[
     AfterValidator(_few_stars),
     AfterValidator(_known_kind),
 ]
-Name = Annotated[str, StringConstraints(pattern=r"^[^\p{C}]{1,100}$")]
+Name = Annotated[str, StringConstraints(pattern=r"^[^\p{C}]{1,100}$", max_length=100)]
 
 
 class Rule(Model):

@@ -51,7 +51,7 @@ def _moment(text: str) -> str:
 
 
 Zone = Annotated[str, StringConstraints(max_length=64), AfterValidator(_zone)]
-Clock = Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$")]
+Clock = Annotated[str, StringConstraints(pattern=r"^(([01][0-9]|2[0-3]):[0-5][0-9]|24:00)$", max_length=5)]
 Moment = Annotated[str, StringConstraints(max_length=40), AfterValidator(_moment)]
 
 

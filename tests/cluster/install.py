@@ -86,7 +86,7 @@ def _moved(value: Any, home: str) -> Any:
 
 
 def _renamed(one: Object, suffix: str) -> Object:
-    if of_the_cluster(one) and one["kind"] != "Namespace":
+    if of_the_cluster(one) and one["kind"] not in {"Namespace", "CustomResourceDefinition"}:
         one["metadata"]["name"] += suffix
     if one.get("roleRef", {}).get("kind") == "ClusterRole":
         one["roleRef"]["name"] += suffix

@@ -335,6 +335,7 @@ def loads(world, kube):
     if snapshot.stop_mode(kube, world.home) != "run":
         return False
     put_configmap(kube, world.home, "akeso-stop", {"mode": "run"}, field_manager="akeso-test")
+    kube.get("RemediationPolicy", world.home, "akeso")
     return snapshot.read_configmap(kube, world.home, "akeso-policy") is not None
 
 

@@ -562,8 +562,11 @@ class TestWholeInstallation:
         assert len({identity(one) for one in objects}) == len(objects)
         for one in objects:
             name = one["metadata"]["name"]
-            assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name), name
-            clusterwide = one["kind"].startswith(("Namespace", "ClusterRole", "ValidatingAdmissionPolicy"))
+            dots = "." if one["kind"] == "CustomResourceDefinition" else ""
+            assert re.fullmatch(rf"[a-z0-9]([-a-z0-9{dots}]{{0,61}}[a-z0-9])?", name), name
+            clusterwide = one["kind"].startswith(
+                ("Namespace", "ClusterRole", "ValidatingAdmissionPolicy", "CustomResourceDefinition")
+            )
             assert one["metadata"].get("namespace") == (None if clusterwide else render.NAMESPACE), name
             for value in one["metadata"]["labels"].values():
                 assert re.fullmatch(r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?", value), value
@@ -572,6 +575,7 @@ class TestWholeInstallation:
         kinds = [one["kind"] for one in objects]
         assert kinds[0] == "Namespace"
         for earlier, later in (
+            ("CustomResourceDefinition", "ConfigMap"),
             ("ServiceAccount", "Service"),
             ("ClusterRole", "ClusterRoleBinding"),
             ("Broker", "Trigger"),

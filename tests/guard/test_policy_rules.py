@@ -54,7 +54,7 @@ class TestRules:
             ("name: r, autonomy: auto, severities: ['a b']", "must be a severity"),
             ('name: "a\\u0007b", autonomy: auto', "printable"),
             ("name: '', autonomy: auto", "printable"),
-            (f"name: {'r' * 101}, autonomy: auto", "printable"),
+            (f"name: {'r' * 101}, autonomy: auto", "at most 100 characters"),
         ],
     )
     def test_that_say_nothing_or_nonsense_are_refused(self, rule, why):
