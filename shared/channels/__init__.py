@@ -65,6 +65,9 @@ class Ticket(Model):
     severity: Line = ""
     scope: Line = ""
     reasons: Annotated[tuple[str, ...], BeforeValidator(_first)] = ()  # why the machine stops here, oldest first
+    waiting: Annotated[
+        tuple[str, ...], BeforeValidator(_first)
+    ] = ()  # for a yes: plan, risk, price, who may, until when
     timeline: Annotated[tuple[str, ...], BeforeValidator(_last)] = ()  # what was done, oldest first
     commands: Annotated[tuple[str, ...], BeforeValidator(_first)] = ()  # to try next
 

@@ -27,6 +27,7 @@ class Console:
             f"TICKET {verb} {line(reference)}{severity}: {ticket.title}",
             *([f"  where    {where}"] if where else []),
             *(f"  because  {text}" for text in ticket.reasons),
+            *(f"  waits    {text}" for text in ticket.waiting),
             *(f"  so far   {text}" for text in ticket.timeline),
             *(f"  try      {text}" for text in ticket.commands),
         )

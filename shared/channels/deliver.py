@@ -1,12 +1,14 @@
 """Delivers what a person is to be told, as one ticket per incident in the channel that the settings name."""
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
 from shared import clock
 from shared.channels import Channel, Ticket, find
 from shared.errors import UnavailableError
 from shared.event.here import Here
+from shared.model.hold import Hold
 from shared.state.client import PREFIX
 from shared.state.transitions import Cause
 
@@ -68,6 +70,7 @@ def tell(here: Here, cause: Cause, incident: str, reasons: list[str], reference:
         scope=known.get("scope", ""),
         reasons=tuple(reasons),
         timeline=tuple(line_of(line) for line in lines),
+        waiting=tuple(_waiting(here.state.store.hash(f"{base}:hold:{incident}"), known.get("scope", incident))),
         commands=tuple(_commands(incident, reasons)),
     )
     to = channel(here)
@@ -77,6 +80,12 @@ def tell(here: Here, cause: Cause, incident: str, reasons: list[str], reference:
         to.close(reference, reasons[-1])
         return reference, "closed"
     return reference, "open"
+
+
+def _waiting(fields: Mapping[str, str], scope: str) -> list[str]:
+    """Tell what waits for a person's yes, while it does."""
+    hold = Hold.of(fields)
+    return hold.lines(scope, clock.iso(hold.deadline)) if hold and not hold.answered else []
 
 
 def _updated(to: Channel, reference: str, ticket: Ticket) -> bool:

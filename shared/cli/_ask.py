@@ -1,7 +1,8 @@
 """Finds a running installation and asks its api. It knows HTTP and files, and nothing of what the answers mean.
 
 `AKESO_API` with `AKESO_TOKEN_FILE` names one; else the ready file that `akeso dev` writes, by `AKESO_READY_FILE` or at
-its default place.
+its default place. The token is a person's own for Kubernetes, made out for the audience `akeso`, or the installation's
+shared one, which is nobody's. Where there is nobody to be, a name that is typed is no substitute.
 """
 
 import json
@@ -21,6 +22,7 @@ READY: Final = Path("build/dev/ready.json")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _TIMEOUT_S: Final = 20.0  # a cold start fits in
 _MAX_FILE: Final = 16 << 20
+_PARTS: Final = {1: ("kind", "name"), 2: ("kind", "namespace", "name")}  # by the number of slashes
 
 
 class Installation(NamedTuple):
@@ -81,6 +83,14 @@ def part(name: str) -> str:
     return name
 
 
+def target(text: str) -> dict[str, str]:
+    """An object as KIND/NAMESPACE/NAME, or KIND/NAME. Raises Problem."""
+    names = _PARTS.get(text.count("/"))
+    if names is None:
+        raise Problem(f"{text[:100]!r} is not KIND/NAMESPACE/NAME")
+    return dict(zip(names, text.split("/"), strict=True))
+
+
 def get(path: str) -> Any:
     return _answer(*_asked("GET", path, None))
 
@@ -120,8 +130,10 @@ def problem(response: "httpx.Response", where: str) -> Problem:
     said = said if isinstance(said, dict) else {}
     code = response.status_code
     text = str(said.get("text") or said.get("error") or f"status {code}")
-    if code in (404, 409):
+    if code in (404, 409) or (code == 403 and said.get("error") == "not-allowed"):  # noqa: PLR2004
         return Problem(text, NO)
+    if code == 403 and said.get("text"):  # noqa: PLR2004
+        return Problem(text)
     if code in (401, 403):
         return Problem(f"{where} refuses the token ({text})")
     if code >= 500 or code < 400:  # noqa: PLR2004  HTTP's own classes; no redirect is meant for us

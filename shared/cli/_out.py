@@ -17,10 +17,14 @@ USAGE: Final = 2  # what was typed, or a file or token that was named, is wrong
 AWAY: Final = 3  # nothing answers, or something that it needs is down
 _BUG: Final = 70  # EX_SOFTWARE
 _INTERRUPTED: Final = 130
+_UNITS: Final = ((86_400, 100_000, "d"), (3_600, 24, "h"), (60, 60, "min"), (1, 60, "s"))  # size, how many, name
 
 Json = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept in the audit.")]
-By = Annotated[str, typer.Option("--by", help="Who asks, kept as a typed name. [default: the name of your user]")]
+By = Annotated[
+    str,
+    typer.Option("--by", help="Who asks, if only the shared token does: kept as a typed name. [default: your user]"),
+]
 
 
 class Problem(Exception):  # noqa: N818  what happened, in words for a person
@@ -84,6 +88,13 @@ def name(by: str) -> str:
         return getpass.getuser()
     except (KeyError, OSError) as error:  # a container's user may have no name
         raise Problem("your user has no name: say who you are by --by") from error
+
+
+def span(seconds: int) -> str:
+    """Time left, in its two largest units."""
+    units = [(seconds // size % most, unit) for size, most, unit in _UNITS]
+    parts = [f"{number} {unit}" for number, unit in units if number][:2]
+    return " ".join(parts) or "0 s"
 
 
 def show_json(value: Any) -> None:

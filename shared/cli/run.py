@@ -7,8 +7,6 @@ import typer
 
 from shared.cli import _ask, _out
 
-_PARTS = {1: ("kind", "name"), 2: ("kind", "namespace", "name")}  # by the number of slashes
-
 
 def command(
     action: Annotated[str, typer.Argument(help="Its name, as `akeso actions` lists it.")],
@@ -26,7 +24,7 @@ def command(
     """
     ask = {
         "action": action,
-        "target": _target(target),
+        "target": _ask.target(target),
         "params": dict(_param(text) for text in param or ()),
         "by": _out.name(by),
         "reason": reason,
@@ -52,13 +50,6 @@ def _planned(said: dict[str, Any]) -> None:
     _out.say(f"guard: {said['decision']}" + (f" ({', '.join(parts)})" if parts else ""))
     if said["decision"] == "approved":
         _out.say("nothing was done; add --yes to do it")
-
-
-def _target(text: str) -> dict[str, str]:
-    names = _PARTS.get(text.count("/"))
-    if names is None:
-        raise _out.Problem(f"--target {text[:100]!r} is not KIND/NAMESPACE/NAME")
-    return dict(zip(names, text.split("/"), strict=True))
 
 
 def _param(text: str) -> tuple[str, Any]:

@@ -23,7 +23,8 @@ from shared.dev.cluster_controller import BEHAVIOUR, MOVE_AFTER, READY_AFTER, Co
 from shared.dev.cluster_errors import ApiError, refused
 from shared.dev.cluster_http import Answer, Api
 from shared.dev.cluster_list import events, there
-from shared.dev.cluster_rights import Rights
+from shared.dev.cluster_reviews import kind_of, review
+from shared.dev.cluster_rights import API, Rights
 from shared.dev.cluster_route import READS, Target, check, left_out, number, selector, target
 from shared.dev.cluster_seeds import Seeds
 from shared.dev.cluster_store import Key, Object, Store
@@ -46,6 +47,7 @@ class Cluster(Seeds):
 
     def __init__(self, *, port: int = 0, token: str = "") -> None:
         self.requests: list[Request] = []
+        self.reviews: list[str] = []  # kinds of the questions that were answered about somebody
         self.store = Store()
         self.rights = Rights()
         self._api, self._controller = Api(self.store, self._judge), Controller(self.store)
@@ -186,9 +188,8 @@ class Cluster(Seeds):
         verb, answer, dry_run = request.method.lower(), Answer(0, {}), "dryRun" in request.query
         try:
             user = self._user(request)
-            review = self.rights.review(user, request.path, await request.read())
-            if review is not None:
-                return web.json_response(review, status=201)
+            if kind := kind_of(request.method, request.path):
+                return self._review(user, kind, await request.read())
             where = target(request.method, request.path, request.query)
             self.rights.check(user, where)
             verb = where.verb
@@ -214,11 +215,20 @@ class Cluster(Seeds):
 
     def _user(self, request: web.Request) -> str:
         """The account that asks; empty for whoever may do everything."""
-        bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        user = self.rights.user(bearer)
-        if not user and self._token and bearer != self._token:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        bearer = self.rights.bearer(token)
+        if (bearer and API not in bearer.audiences) or (not bearer and self._token and token != self._token):
             raise ApiError(401, "Unauthorized", "Unauthorized")
-        return user
+        return bearer.user if bearer else ""
+
+    def _review(self, user: str, kind: str, data: bytes) -> web.Response:
+        """Answer a question about somebody; of the faults only one that names this kind is meant for it."""
+        fault = next((f for f in self._faults if f[0] == kind), None)
+        if fault is not None:
+            self._faults.remove(fault)
+            raise ApiError(fault[2] or 0, "Injected", "a fault was asked for")
+        self.reviews.append(kind)
+        return web.json_response(review(self.rights, user, kind, data), status=201)
 
     def _log(self, request: web.Request, verb: str, status: int, *, dry_run: bool) -> None:
         agent, manager = request.headers.get("User-Agent", ""), request.query.get("fieldManager", "")

@@ -1,13 +1,12 @@
-"""Who may do what in the emulated cluster: bearers of accounts, judged by RBAC rules as the real authorizer does.
+"""Who is who and may do what in the emulated cluster: bearers, judged by RBAC rules as the real authorizer does.
 
-Only accounts that a test makes are judged; the cluster's own token may do everything. What an account may do is asked
-by the same two reviews as on a real cluster. Roles and bindings are no objects here: whoever installs them says what
-they come to.
+Only accounts and persons that somebody makes here are judged; the cluster's own token may do everything. What they may
+do is asked by the same reviews as on a real cluster (`cluster_reviews`). Roles and bindings are no objects here:
+whoever installs them says what they come to.
 """
 
-import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
 from shared.dev.cluster_errors import ApiError, about, resource
@@ -16,13 +15,8 @@ from shared.kube.kinds import KINDS
 
 Object = dict[str, Any]
 
-_REVIEWS: Final = "/apis/authorization.k8s.io/v1/"
-# What every account may do that is known at all: ask what it may do.
-_ANYBODY: Final[Object] = {
-    "apiGroups": ["authorization.k8s.io"],
-    "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
-    "verbs": ["create"],
-}
+API: Final = "https://kubernetes.default.svc"  # the audience of tokens for the API server itself
+_EVERYBODY: Final = "system:authenticated"
 
 
 class Granted(NamedTuple):
@@ -30,6 +24,14 @@ class Granted(NamedTuple):
 
     namespace: str
     rule: Object
+
+
+class Bearer(NamedTuple):
+    """Whose a token is, and for whom it was made out."""
+
+    user: str
+    groups: tuple[str, ...]
+    audiences: tuple[str, ...]
 
 
 class Asked(NamedTuple):
@@ -42,20 +44,36 @@ class Asked(NamedTuple):
 
 class Rights:
     def __init__(self) -> None:
-        self._users: dict[str, str] = {}  # by bearer
+        self._bearers: dict[str, Bearer] = {}
         self._granted: dict[str, tuple[Granted, ...]] = {}
 
     def account(self, namespace: str, name: str, granted: Iterable[Granted] = ()) -> str:
         """Make a ServiceAccount that may do exactly that; its bearer. Once more: from now on it may do that instead."""
-        user = f"system:serviceaccount:{namespace}:{name}"
-        self._granted[user] = tuple(granted)
-        bearer = next((known for known, whose in self._users.items() if whose == user), secrets.token_urlsafe(16))
-        self._users[bearer] = user
-        return bearer
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", _EVERYBODY)
+        return self._made(Bearer(f"system:serviceaccount:{namespace}:{name}", groups, (API,)), granted)
 
-    def user(self, bearer: str) -> str:
-        """Whose bearer that is; empty for the cluster's own and for unknown ones."""
-        return self._users.get(bearer, "")
+    def person(
+        self, name: str, granted: Iterable[Granted] = (), *, groups: Iterable[str] = (), audience: str = API
+    ) -> str:
+        """Make somebody who may do exactly that; a bearer for that audience. Once more as `account`."""
+        return self._made(Bearer(name, (*groups, _EVERYBODY), (audience,)), granted)
+
+    def group(self, name: str, granted: Iterable[Granted]) -> None:
+        """Let all who are in that group do that."""
+        self._granted[name] = tuple(granted)
+
+    def _made(self, made: Bearer, granted: Iterable[Granted]) -> str:
+        self._granted[made.user] = tuple(granted)
+        token = next((known for known, whose in self._bearers.items() if whose == made), secrets.token_urlsafe(16))
+        self._bearers[token] = made
+        return token
+
+    def bearer(self, token: str) -> Bearer | None:
+        """Whose token that is; None for the cluster's own and for unknown ones."""
+        return self._bearers.get(token)
+
+    def rules(self, user: str, namespace: str) -> list[Object]:
+        return [one.rule for one in self._granted[user] if one.namespace in {"", namespace}]
 
     def check(self, user: str, where: Target) -> None:
         """Raise the 403 of a real API server unless that account, or whoever has no name, may send such a request."""
@@ -63,41 +81,32 @@ class Rights:
         called = "/".join(filter(None, (KINDS[kind].plural, where.sub)))
         around = name if kind == "Namespace" else namespace  # a request about a namespace counts as one in it
         asked = Asked("create" if where.verb == "evict" else where.verb, KINDS[kind].group, called, around, name)
-        if not user or self._may(user, asked):
+        self.refuse(user, asked, resource(kind), **about(kind, name))
+
+    def refuse(self, user: str, asked: Asked, what: str, **details: str) -> None:
+        """Raise that 403 unless whoever asks may do it."""
+        if not user or self.may(user, (), asked):
             return
-        what = resource(kind) + (f' "{name}"' if name else "")
-        place = f'in the namespace "{around}"' if around else "at the cluster scope"
+        named = f' "{asked.name}"' if asked.name else ""
+        place = f'in the namespace "{asked.namespace}"' if asked.namespace else "at the cluster scope"
         raise ApiError(
             403, "Forbidden",
-            f'{what} is forbidden: User "{user}" cannot {asked.verb} resource "{called}" '
+            f'{what}{named} is forbidden: User "{user}" cannot {asked.verb} resource "{asked.resource}" '
             f'in API group "{asked.group}" {place}',
-            **about(kind, name),
+            **details,
         )  # fmt: skip
 
-    def review(self, user: str, path: str, data: bytes) -> Object | None:
-        """Answer an account's SelfSubjectAccessReview or SelfSubjectRulesReview; None when it is neither."""
-        if not user or not path.startswith(_REVIEWS):
-            return None
-        body = json.loads(data)
-        spec, what = body.get("spec") or {}, path.removeprefix(_REVIEWS)
-        if what == "selfsubjectrulesreviews":
-            rules = [one.rule for one in self._granted[user] if one.namespace in {"", spec.get("namespace")}]
-            status = {"resourceRules": [_ANYBODY, *rules], "nonResourceRules": [], "incomplete": False}
-            return {**body, "status": status}
-        if what == "selfsubjectaccessreviews":
-            attributes = spec.get("resourceAttributes") or {}
-            called = "/".join(filter(None, (attributes.get("resource"), attributes.get("subresource"))))
-            verb, group, where, name = (attributes.get(part, "") for part in ("verb", "group", "namespace", "name"))
-            asked = Asked(verb, group, called, where, name)
-            return {**body, "status": {"allowed": self._may(user, asked)}}
-        return None
-
-    def _may(self, user: str, asked: Asked) -> bool:
+    def may(self, user: str, groups: Iterable[str], asked: Asked) -> bool:
         return any(
             one.namespace in {"", asked.namespace}
-            and asked.verb in one.rule["verbs"]
-            and asked.group in one.rule["apiGroups"]
-            and asked.resource in one.rule["resources"]
+            and _among(asked.verb, one.rule["verbs"])
+            and _among(asked.group, one.rule["apiGroups"])
+            and _among(asked.resource, one.rule["resources"])
             and (not one.rule.get("resourceNames") or asked.name in one.rule["resourceNames"])
-            for one in self._granted[user]
+            for subject in (user, *groups)
+            for one in self._granted.get(subject, ())
         )
+
+
+def _among(asked: str, granted: Collection[str]) -> bool:
+    return asked in granted or "*" in granted

@@ -24,13 +24,16 @@ from shared.dev import redis as embedded_redis
 from shared.dev.broker import Broker
 from shared.dev.broker_event import Event
 from shared.dev.cluster import Cluster
+from shared.dev.cluster_rights import Granted
 from shared.dev.processes import Functions, Service, from_manifests
 from shared.dev.tickets import Ticket, TicketDesk
 from shared.errors import UnavailableError
 from shared.event.types import PING
 from shared.guard import keys
+from shared.people.who import AUDIENCE
 
 TENANT, CLUSTER = "default", "dev"
+PEOPLE = ("ada", "bo")  # two, because four eyes need them
 TICK_S = 60.0
 _ROOT = Path(__file__).parents[2]
 _NO_LOGIN = Path("/nobody-logs-in-from-here")
@@ -42,8 +45,9 @@ class World:
 
     `kubeconfig` puts a real cluster in the place of the emulated one, `redis` a running server in the place of the
     embedded one. `home` is the namespace of the stop and policy ConfigMaps; with `accounts` each function that it names
-    logs in by that kubeconfig, and the others have none. `speed` is how fast clock time runs. `sync` makes the broker
-    answer like the in-memory channel.
+    logs in by that kubeconfig, and the others have none. `people` are names and tokens of those whom that cluster knows
+    for the audience `akeso`; the emulated one knows `PEOPLE`. `speed` is how fast clock time runs. `sync` makes the
+    broker answer like the in-memory channel.
     """
 
     def __init__(
@@ -64,10 +68,11 @@ class World:
         on_ticket: Callable[[Ticket], None] | None = None,
         watch: Callable[[str, str, float], None] | None = None,
         pinging: bool = True,
+        people: dict[str, str] | None = None,
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        for left in ("redis", "secrets", "failpoints", "logs"):
+        for left in ("redis", "secrets", "failpoints", "logs", "people"):
             shutil.rmtree(folder / left, ignore_errors=True)
         (folder / "failpoints").mkdir()
         (folder / "clock.json").unlink(missing_ok=True)
@@ -87,12 +92,13 @@ class World:
         self.desk = TicketDesk(folder.parent / "tickets" if folder.name == "dev" else folder / "tickets",
                                token=self.secret("ticket-token"), on_change=on_ticket)  # fmt: skip
         self.catalogue = Catalogue(actions) if actions else Catalogue.home()
-        routes = render.triggers_and_services(
-            render.render(
-                "dev", image="akeso:dev", alertmanager="http://alertmanager:9093", redis_secret="redis",  # noqa: S106
-                catalogue=self.catalogue, tenant=TENANT, cluster=CLUSTER,
-            )
+        objects = render.render(
+            "dev", image="akeso:dev", alertmanager="http://alertmanager:9093", redis_secret="redis",  # noqa: S106
+            catalogue=self.catalogue, tenant=TENANT, cluster=CLUSTER,
         )  # fmt: skip
+        routes = render.triggers_and_services(objects)
+        self._role = next(one for one in objects if one["metadata"]["name"] == "akeso-people")
+        self.people = {name: self._token_file(name, token) for name, token in (people or {}).items()}
         logins = accounts(list(routes.services)) if accounts else None
         self.services = [_at_home(service, logins) for service in from_manifests(routes.services)]
         self.env = {
@@ -153,6 +159,10 @@ class World:
                 self.cluster.namespace(self.home)
                 for name in ("akeso-stop", "akeso-policy"):
                     self.cluster.configmap(self.home, name, {})
+                may = [Granted("", rule) for rule in self._role["rules"]]  # as if bound in the whole cluster
+                for name in PEOPLE:
+                    token = self.cluster.rights.person(name, may, audience=AUDIENCE)
+                    self.people[name] = self._token_file(name, token)
             self.desk.start()
             stack.callback(self.desk.stop)
             self.env |= {
@@ -219,11 +229,20 @@ class World:
         tail = log.read_text()[-600:] if log.exists() else "no log"
         raise UnavailableError(f"the sweeper does not get to work: {tail}", reason="dev-start")
 
+    def _token_file(self, name: str, token: str) -> Path:
+        file = self.folder / "people" / name
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(token)
+        return file
+
     # What came of it -------------------------------------------------------------------------------------------------
 
-    def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
-        """Ask the product's api as a person would."""
-        headers = {"authorization": f"Bearer {self.secret('api-token')}"}
+    def api(self, method: str, path: str, body: dict[str, Any] | None = None, *, person: str = "") -> httpx.Response:
+        """Ask the product's api as a person would: the first of `people`, or the one that is named."""
+        known = self.people.get(person or next(iter(self.people), ""))
+        token = known.read_text() if known else self.secret("api-token")
+        headers = {"authorization": f"Bearer {token}"}
         url = f"{self.api_url}/{path.lstrip('/')}"
         return httpx.request(method, url, json=body, headers=headers, timeout=60, trust_env=False)
 

@@ -3,43 +3,102 @@
 import json
 from typing import Any, cast
 
+from shared import clock
 from shared.event import publish
 from shared.event.here import Here
-from shared.people import find
+from shared.model.facts import Scope
+from shared.model.hold import Hold
+from shared.people import find, timeline
 from shared.people.asks import HoldAsk, UndoAsk
+from shared.people.find import Place
 from shared.people.no import NoError
 from shared.people.now import at_once
+from shared.people.who import Caller, allow, signed
 from shared.state.transitions import Entry, Settled
 
+_LOOKED = 500  # of the audit's last lines, for what became of a hold
 
-def answer(here: Here, incident: str, word: str, ask: HoldAsk) -> dict[str, Any]:
-    """Answer a hold with `approve` or `deny`. Raises NotThereError for the incident, NoError when none such waits."""
-    place = find.incident(here, incident)
-    hold = ask.hold or here.state.store.read("HGET", place.key("hold"), "id") or ""
-    if not hold:
-        raise NoError(f"nothing waits for an answer at {incident}")
+
+def answer(here: Here, asks: Caller, name: str, word: str, ask: HoldAsk) -> dict[str, Any]:
+    """Answer a hold, named by itself or by its incident, with `approve` or `deny`.
+
+    Raises NotThereError for the incident, NoError when none such waits, NotAllowedError.
+    """
+    place = find.held(here, name) if name.startswith("hold-") else find.incident(here, name)
+    waits = Hold.of(here.state.store.hash(place.key("hold")))
+    meant = ask.hold or (name if name.startswith("hold-") else waits.id if waits else "")
+    scope = here.state.store.read("HGET", place.key("incident"), "scope") or ""
+    action = waits.action if waits else ""
+    allow(here, asks, word, namespace=Scope.of_key(scope).namespace, action=action)
+    if waits is None or waits.id != meant:
+        raise NoError(_became(here, place, meant))
+    by = signed(asks, ask)
     settled = here.state.settle(
-        find.asking(here, place), word, incident=incident, hold=hold, who=ask.who, reason=ask.reason
+        find.asking(here, place), word, incident=place.id, hold=meant, who=by, reason=ask.reason
     )
+    if "no" in settled:
+        raise NoError(_became(here, place, meant, otherwise=settled["no"]))
     entry = _entry(settled)
     published = at_once(here, lambda: publish.event_of(entry)) if entry else False
-    return {"incident": incident, "hold": hold, "answer": word, "by": ask.who, "published": published}
+    missing = int(cast("dict[str, Any]", settled).get("missing") or 0)
+    return {
+        "incident": place.id, "hold": meant, "answer": word, "by": by, "missing": missing, "published": published,
+        "again": bool(missing and by in waits.given),
+    }  # fmt: skip
 
 
-def undo(here: Here, ask: UndoAsk) -> dict[str, Any]:
-    """Have an attempt taken back. Raises NotThereError for the attempt, NoError where nothing can be taken back."""
+_BECAME = {
+    "approve": "{who} said yes to it at {at}",
+    "deny": "{who} said no to it at {at}",
+    "expired": "nobody answered it in time; it ended at {at}",
+    "void": "its approval became void at {at}: {text}",
+}
+
+
+def _became(here: Here, place: Place, hold: str, *, otherwise: str = "") -> str:
+    """Tell why that hold takes no answer, from the incident's record; `otherwise` is what the transition said."""
+    lines = here.state.store.read("LRANGE", place.key("audit"), -_LOOKED, -1)
+    records = [timeline.record(line) for line in lines]
+    if not hold:
+        asked = [record for record in records if record.get("what") == "held"]
+        if not asked:
+            return f"nothing waits for an answer at {place.id}"
+        hold = str(asked[-1].get("hold", ""))
+    mine = [record for record in records if record.get("hold") == hold]
+    ended = [record for record in mine if record.get("what") in _BECAME]
+    if ended:
+        last = {"who": "somebody", "at": "?", "text": ""} | ended[-1]
+        return f"{hold} waits no longer: " + _BECAME[str(last["what"])].format_map(last)
+    newer = Hold.of(here.state.store.hash(place.key("hold")))
+    if mine and newer and newer.id != hold:
+        return f"{hold} was replaced by {newer.id}, because the plan is another by now: look at that one"
+    if newer and newer.deadline and newer.deadline < clock.now_ms():
+        return f"{hold} has expired: it could be answered until {clock.iso_ms(newer.deadline)}"
+    if mine:
+        return f"{hold} waits no longer: the incident went on without it"
+    return otherwise or f"no such hold at {place.id}: {hold}"
+
+
+def undo(here: Here, asks: Caller, ask: UndoAsk) -> dict[str, Any]:
+    """Have an attempt taken back.
+
+    Raises NotThereError for the attempt, NoError where nothing can be taken back, NotAllowedError.
+    """
     place = find.attempt(here, ask.attempt)
-    settled = here.state.settle(find.asking(here, place), "undo", attempt=ask.attempt, who=ask.who, reason=ask.reason)
+    stored = here.state.attempt(place.tenant, place.cluster, ask.attempt)
+    namespace = Scope.of_key(stored.get("scope", "")).namespace
+    allow(here, asks, "undo", namespace=namespace, action=stored.get("action", ""))
+    by = signed(asks, ask)
+    settled = here.state.settle(find.asking(here, place), "undo", attempt=ask.attempt, who=by, reason=ask.reason)
+    if "no" in settled:
+        raise NoError(settled["no"])
     entry = _entry(settled)
     if entry is None:
         raise NoError("the undo was not taken")
-    stored = here.state.attempt(place.tenant, place.cluster, ask.attempt)
     published = at_once(here, lambda: publish.undo_event(entry, stored))
-    return {"attempt": ask.attempt, "incident": entry["incident"], "by": ask.who, "published": published}
+    return {"attempt": ask.attempt, "incident": entry["incident"], "by": by, "published": published}
 
 
 def _entry(settled: Settled) -> Entry | None:
-    """Read the due entry that the word has put, if it puts one. Raises NoError when the answer is no."""
-    if "no" in settled:
-        raise NoError(settled["no"])
+    """Read the due entry that the word has put, if it puts one."""
     return cast("Entry", json.loads(settled["entry"])) if settled.get("entry") else None

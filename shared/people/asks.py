@@ -1,6 +1,7 @@
 """What a person may send, as closed and bounded models: the only way in for text that people typed.
 
-The name a person gives is not proven by anything but the api token, so it is labelled as typed wherever it is kept.
+A name that is typed is proven by nothing, so it is labelled as typed wherever it is kept, and counts only where the
+shared token is enough (`shared.people.who`).
 """
 
 import json
@@ -30,15 +31,12 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Reason = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=300), AfterValidator(_printable)
 ]
+ActionName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{1,39}$")]
 AttemptId = Annotated[str, StringConstraints(pattern=r"^grant-[0-9a-f]{20}$")]
 
 
 class Ask(Model):
-    by: Name
-
-    @property
-    def who(self) -> str:
-        return f"{self.by} ({LABEL})"
+    by: Name = ""
 
 
 class StopAsk(Ask):
@@ -88,10 +86,16 @@ class Target(Model):
         return ObjectRef(kind=self.kind, namespace=self.namespace, name=self.name)
 
 
+class PromoteAsk(Ask):
+    action: ActionName
+    target: Target
+    reason: Reason
+
+
 class RunAsk(Ask):
     """`dry_run` is a strict truth value: the text "false" must not start anything."""
 
-    action: str = Field(pattern=r"^[a-z][a-z0-9_]{1,39}$")
+    action: ActionName
     target: Target
     params: dict[str, Any] = Field(default_factory=dict, max_length=50)
     reason: str = Field(default="", max_length=300)

@@ -14,6 +14,7 @@ from shared.state.transitions import Cause
 
 OPEN: Final = f"{PREFIX}:open"
 _ROUNDS, _KEYS = 100, 1000  # of SCAN, and keys in each
+_HOLDS = 1000
 
 
 class Place(NamedTuple):
@@ -48,6 +49,17 @@ def attempt(here: Here, name: str) -> Place:
     return _kept(here, "attempt", name)
 
 
+def held(here: Here, name: str) -> Place:
+    """Find the incident that a hold of that id waits at, or waited. Raises NotThereError."""
+    places, more = scan(here, "hold", most=_HOLDS)
+    for place in places:
+        if here.state.store.read("HGET", place.key("hold"), "id") == name:
+            return place
+    raise NotThereError(f"{name} waits nowhere: it has been answered, has expired or was replaced" + (
+        "; not all were looked through, name the incident" if more else ""
+    ))  # fmt: skip
+
+
 def _kept(here: Here, kind: str, name: str) -> Place:
     cause = asking(here)
     home = Place(cause.tenant, cause.cluster, name)
@@ -59,6 +71,37 @@ def _kept(here: Here, kind: str, name: str) -> Place:
     raise NotThereError(f"no {'attempt' if kind == 'attempt' else 'incident'} {name}" + (
         " among those looked through; name tenant and cluster" if more else ""
     ))  # fmt: skip
+
+
+class Known(NamedTuple):
+    """A key of some kind, in parts; `rest` is what follows the kind."""
+
+    tenant: str
+    cluster: str
+    kind: str
+    rest: str
+
+    @property
+    def key(self) -> str:
+        return ":".join(part for part in (PREFIX, self.tenant, self.cluster, self.kind, self.rest) if part)
+
+
+def keys(here: Here, kinds: frozenset[str], *, most: int) -> tuple[list[Known], bool]:
+    """Find at most `most` keys of each of those kinds in one pass, and whether there may be more."""
+    found: dict[str, dict[Known, None]] = {kind: {} for kind in kinds}
+    cursor, full = "0", False
+    for _ in range(_ROUNDS):
+        cursor, names = here.state.store.read("SCAN", cursor, "MATCH", f"{PREFIX}:*:*:*", "COUNT", _KEYS)
+        for name in names:
+            _, tenant, cluster, kind, *rest = name.split(":")
+            if kind in found:
+                known = Known(tenant, cluster, kind, ":".join(rest))
+                full = full or (len(found[kind]) >= most and known not in found[kind])
+                if len(found[kind]) < most:
+                    found[kind][known] = None
+        if str(cursor) == "0":
+            break
+    return [known for kind in found.values() for known in kind], full or str(cursor) != "0"
 
 
 def scan(here: Here, kind: str, name: str = "*", *, most: int) -> tuple[list[Place], bool]:

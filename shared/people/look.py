@@ -11,7 +11,8 @@ from shared.event.types import TriagedData
 from shared.guard import judge
 from shared.kube import facts as snapshot
 from shared.model.facts import Facts, ObjectRef, Scope
-from shared.model.plan import Plan, Refusal, Write
+from shared.model.hold import difference
+from shared.model.plan import Plan, Refusal
 from shared.people.find import Place
 from shared.state.client import PREFIX
 from shared.state.transitions import Cause
@@ -59,15 +60,6 @@ def shown(plan: Plan) -> dict[str, Any]:
     return {
         "hash": plan.hash,
         "touches": plan.touches.model_dump(mode="json"),
-        "diff": [line for write in plan.writes for line in _diff(write)],
+        "diff": difference(plan),
         "undo": plan.inverse() is not None,
     }
-
-
-def _diff(write: Write) -> list[str]:
-    target = "/".join(part for part in (write.target.kind, write.target.namespace, write.target.name) if part)
-    if write.verb == "evict":
-        return [f"  {target}", "- this pod, evicted"]
-    lines = [f"  {target} {write.path}"]
-    lines += [f"- {write.before}"] if write.before is not None else []
-    return lines + ([f"+ {write.after}"] if write.after is not None else [])

@@ -9,6 +9,12 @@ class NotThereError(AkesoError):
     reason = "not-found"
 
 
+class NotAllowedError(AkesoError):
+    """Whoever asks is known, or nobody in particular, and may not."""
+
+    reason = "not-allowed"
+
+
 class NoError(AkesoError):
     """It exists, and the answer is no: answered already, expired, nothing to take back."""
 

@@ -21,18 +21,23 @@ from shared.people.asks import RunAsk
 from shared.people.find import asking
 from shared.people.no import NoError, NotThereError
 from shared.people.now import at_once
+from shared.people.who import Caller, allow, may, signed
 from shared.state.transitions import Entry
 
 FAMILY = "manual"
 
 
-def run(here: Here, ask: RunAsk) -> dict[str, Any]:
+def run(here: Here, asks: Caller, ask: RunAsk) -> dict[str, Any]:
     """Run it, or answer what a run would do.
 
-    Raises MalformedError for an action or parameters that do not exist, NotThereError when there is no such target.
+    Raises MalformedError for an action or parameters that do not exist, NotThereError when there is no such target,
+    NotAllowedError.
     """
-    wish = _wish(here, ask)
     target = ask.target.ref()
+    by = signed(asks, ask)
+    about = {"namespace": target.namespace, "action": ask.action}
+    allow(here, asks, "get" if ask.dry_run else "run", **about)
+    wish = _wish(here, ask, by, approves=may(here, asks, "approve", **about))
     scope = resolve(here.kube, target)
     if scope is None:
         raise NotThereError(f"{ask.target.kind} {ask.target.name} is not there, or nothing that can be healed")
@@ -40,17 +45,17 @@ def run(here: Here, ask: RunAsk) -> dict[str, Any]:
         return _dry(here, ask, wish, scope)
     name = f"run-{secrets.token_hex(10)}"
     body = RequestedData(target=target, wish=wish).model_dump_json()
-    who = f"{ask.who}: {ask.reason}" if ask.reason else ask.who
+    who = f"{by}: {ask.reason}" if ask.reason else by
     settled = here.state.settle(asking(here), "run", run=name, who=who, body=body)
     if "entry" not in settled:
         raise NoError(settled.get("no", "the run was not taken"))
     entry = cast("Entry", json.loads(settled["entry"]))
     published = at_once(here, lambda: publish.event_of(entry))
-    return {"run": name, "action": ask.action, "scope": scope.key, "by": ask.who, "published": published}
+    return {"run": name, "action": ask.action, "scope": scope.key, "by": by, "published": published}
 
 
-def _wish(here: Here, ask: RunAsk) -> Wish:
-    """Its author counts as one approver."""
+def _wish(here: Here, ask: RunAsk, by: str, *, approves: bool) -> Wish:
+    """Its author counts as one approver, if he might approve it for somebody else."""
     action = Catalogue.home(here.settings.actions_dir).load(ask.action)
     try:
         params = action.Params.model_validate(ask.params)
@@ -60,7 +65,7 @@ def _wish(here: Here, ask: RunAsk) -> Wish:
         )
         raise MalformedError(f"{ask.action}: {wrong}"[:300], reason="params") from error
     made = params.model_dump(mode="json")
-    return Wish(reason="run", action=ask.action, params=made, author=ask.who, approvers=(ask.who,))
+    return Wish(reason="run", action=ask.action, params=made, author=by, approvers=(by,) if approves else ())
 
 
 def _dry(here: Here, ask: RunAsk, wish: Wish, scope: Scope) -> dict[str, Any]:
@@ -71,7 +76,7 @@ def _dry(here: Here, ask: RunAsk, wish: Wish, scope: Scope) -> dict[str, Any]:
     known = look.standing(here, cause, scope, FAMILY)
     data = TriagedData(incident=known.get("id", ""), scope=facts.scope, family=FAMILY, facts=facts, wish=wish)
     choice = Choice(
-        action=wish.action, params=wish.params, confidence=1, reasoning=f"Asked for by {ask.who}.", by="person"
+        action=wish.action, params=wish.params, confidence=1, reasoning=f"Asked for by {wish.author}.", by="person"
     )
     said = {
         "dry_run": True,

@@ -60,8 +60,8 @@ class TestPosts:
         assert receiver.bodies == [
             {
                 "action": "open", "correlation_id": "i-1", "incident": "i-1", "title": "web is down", "tenant": "",
-                "cluster": "", "severity": "critical", "scope": "", "reasons": ["password=[redacted]"], "timeline": [],
-                "commands": [],
+                "cluster": "", "severity": "critical", "scope": "", "reasons": ["password=[redacted]"], "waiting": [],
+                "timeline": [], "commands": [],
             },
         ]  # fmt: skip
 

@@ -62,8 +62,9 @@ def ready(world, tmp_path, monkeypatch):
             "kubeconfig": "",
             "pid": 1,
             "secrets": str(world.folder),
-            "token_file": str(world.folder / "api-token"),
+            "token_file": str(tmp_path / "person"),
         }
+        (tmp_path / "person").write_text(world.person("ada"))
         file.write_text(json.dumps(found))
         monkeypatch.setenv("AKESO_READY_FILE", str(file))
         monkeypatch.setenv("AKESO_SECRETS_DIR", str(world.folder))

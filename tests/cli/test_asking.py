@@ -9,7 +9,8 @@ import pytest
 EXAMPLES = Path(__file__).parents[2] / "examples"
 TARGET = ("--target", "Deployment/shop/checkout", "--param", "replicas=2")
 ATTEMPT = "grant-" + "0" * 20
-WHY = ("--reason", "looks right", "--by", "ada")
+REASON = ("--reason", "looks right")
+WHY = (*REASON, "--by", "eve")
 
 
 def body(*names):
@@ -157,13 +158,13 @@ class TestRun:
         assert world.sink.events[0].id == said["run"]
         world.drive(world.sink.events[0])
         assert world.replicas() == 2
-        assert "ada (typed name): looks right asked for a run" in akeso("timeline", said["run"]).stdout
+        assert "ada: looks right asked for a run" in akeso("timeline", said["run"]).stdout
 
-    def test_the_name_of_the_user_is_taken_where_none_is_typed(self, world, akeso, monkeypatch):
+    def test_the_name_is_that_of_the_token_and_not_a_typed_one(self, world, akeso, monkeypatch):
         monkeypatch.setenv("LOGNAME", "grace")
         world.checkout()
-        said = json.loads(akeso("run", "scale_deployment", *TARGET, "--yes", "--json").stdout)
-        assert said["by"] == "grace (typed name)"
+        said = json.loads(akeso("run", "scale_deployment", *TARGET, "--yes", "--json", "--by", "heidi").stdout)
+        assert said["by"] == "ada"
 
     def test_a_guard_that_refuses_is_a_no(self, world, akeso):
         world.checkout()
@@ -208,14 +209,15 @@ class TestAnswers:
         return world.heal()
 
     def test_yes(self, world, held, akeso):
-        said = akeso("approve", held, *WHY)
+        said = akeso("approve", held, *REASON)
         assert said.exit_code == 0
+        assert said.stdout.splitlines()[0].endswith(f"of {held}, by ada")
         world.drive(world.sink.events[0])
         assert world.replicas() == 3
 
     def test_no(self, world, held, akeso):
-        assert json.loads(akeso("deny", held, *WHY, "--json").stdout)["answer"] == "deny"
-        assert akeso("approve", held, *WHY).exit_code == 1
+        assert json.loads(akeso("deny", held, *REASON, "--json").stdout)["answer"] == "deny"
+        assert akeso("approve", held, *REASON).exit_code == 1
         assert world.replicas() == 1
 
     def test_take_it_back(self, world, akeso):
@@ -229,8 +231,9 @@ class TestAnswers:
 
     @pytest.mark.parametrize("word", ["approve", "deny"])
     @pytest.mark.parametrize(
-        ("args", "status"), [([], 2), (["inc-1"], 2), (["inc-1", *WHY], 1), (["a/b", *WHY], 2),
-                             (["inc-1", "--reason", "", "--by", "ada"], 2), (["inc-1", *WHY, "--hold", "x"], 2)],
+        ("args", "status"), [([], 2), (["inc-1"], 2), (["inc-1", *REASON], 1), (["a/b", *REASON], 2),
+                             (["inc-1", "--reason", ""], 2), (["inc-1", *REASON, "--hold", "x"], 2),
+                             (["inc-1", *REASON, "--by", "bo"], 2), (["hold-0123456789abcdef", *REASON], 1)],
     )  # fmt: skip
     def test_bad_input(self, akeso, word, args, status):
         assert akeso(word, *args).exit_code == status
@@ -247,7 +250,7 @@ class TestModes:
     @pytest.mark.parametrize(("word", "mode"), [("stop", "stop"), ("freeze", "freeze"), ("resume", "run")])
     def test_each_is_set_with_name_and_reason(self, world, akeso, word, mode):
         said = akeso(word, *WHY)
-        assert said.stdout == f"mode {mode}, by ada (typed name): looks right\n"
+        assert said.stdout == f"mode {mode}, by ada: looks right\n"
         assert world.ok("GET", "v1/status")["mode"] == mode
 
     @pytest.mark.parametrize("word", ["stop", "freeze", "resume"])

@@ -14,6 +14,8 @@ import pytest
 from shared.action.catalogue import Catalogue
 from shared.action.lifecycle import TRIES
 from shared.action.render import executor_name
+from shared.errors import ForbiddenError
+from shared.event.here import Here
 from shared.kube import facts as snapshot
 from shared.kube.errors import KubeError
 from shared.kube.kinds import KINDS
@@ -21,6 +23,9 @@ from shared.kube.scope import resolve
 from shared.kube.write import put_configmap
 from shared.model.facts import ScopeKind
 from shared.model.plan import Plan, Refusal
+from shared.people import who
+from shared.secrets import Secrets
+from shared.settings import Settings
 from shared.sweep.targets import KINDS as COUNTED
 from tests.contract.live_run import Run
 from tests.contract.live_subject import look, mirror, no_mirror
@@ -340,7 +345,15 @@ def loads(world, kube):
 
 
 def api(world, kube, seen):
-    return triage(world, kube, seen) and loads(world, kube)
+    return triage(world, kube, seen) and loads(world, kube) and people(kube)
+
+
+def people(kube):
+    here = Here("api")
+    here.kube, here.secrets, here.settings = kube, Secrets("/nowhere"), Settings(dev=True)
+    with pytest.raises(ForbiddenError):
+        who.caller(here, "Bearer of-nobody")
+    return not who.may(here, who.Caller({"username": "akeso-test-nobody"}), "approve")
 
 
 READERS = {"triage": triage, "verifier": verifier, "sweeper": sweeper, "api": api}

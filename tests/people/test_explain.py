@@ -125,7 +125,7 @@ class TestToldFromTheRecord:
             "target": {"kind": "Deployment", "namespace": "shop", "name": "checkout"},
         })  # fmt: skip
         (step,) = world.ok("GET", f"v1/explain/{said['run']}")["steps"]
-        assert step["text"] == "ada (typed name) asked for a run"
+        assert step["text"] == "ada asked for a run"
 
     def test_an_unknown_incident_is_404(self, world):
         assert world.ask("GET", "v1/explain/inc-0000000000000000")[0] == 404

@@ -24,9 +24,9 @@ class TestModes:
     def test_kubernetes_keeps_who_and_why(self, world):
         world.ok("POST", "v1/stop", {"mode": "stop", **ASK})
         kept = configmap(world)
-        assert (kept["mode"], kept["reason"], kept["by"]) == ("stop", "bad deploy", "ada (typed name)")
+        assert (kept["mode"], kept["reason"], kept["by"]) == ("stop", "bad deploy", "ada")
         said = world.ok("GET", "v1/status")
-        assert (said["reason"], said["by"]) == ("bad deploy", "ada (typed name)")
+        assert (said["reason"], said["by"]) == ("bad deploy", "ada")
 
     def test_resume_is_a_new_epoch(self, world):
         store = world.here.state.store

@@ -60,8 +60,8 @@ class TestRealRun:
         assert world.replicas() == 2
         seen = world.ok("GET", f"v1/incidents/{said['run']}")
         (line,) = seen["audit"]
-        assert (line["what"], line["who"]) == ("run", "ada (typed name): more load")
-        assert line["body"]["wish"]["approvers"] == ["ada (typed name)"]
+        assert (line["what"], line["who"]) == ("run", "ada: more load")
+        assert line["body"]["wish"]["approvers"] == ["ada"]
 
     def test_its_incident_is_found_by_the_run(self, world):
         world.checkout()

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from shared import settings
 from shared.alert.model import parse
 from shared.dev.cluster import Cluster
+from shared.dev.cluster_rights import Granted
 from shared.event import make
 from shared.event.codec import decode
 from shared.event.here import Here
@@ -16,6 +17,7 @@ from shared.event.make import Emit
 from shared.event.types import TYPES, AlertData
 from shared.guard import keys
 from shared.guard.load import load
+from shared.people.who import AUDIENCE, VERBS
 from shared.state.transitions import Cause
 
 HOME = "akeso-system"
@@ -67,19 +69,30 @@ class World:
         self._number += 1
         return Cause(function, "/test", f"event-{self._number}", "default", "default")
 
+    @property
+    def shared(self):
+        """The installation's own token, which is nobody's."""
+        return (self.folder / "api-token").read_text()
+
+    def person(self, name, *verbs, namespace="", actions=(), groups=(), audience=AUDIENCE):
+        """A token of somebody with these verbs (else all), there and for these actions, or everywhere and for all."""
+        rule = {"apiGroups": ["akeso.dev"], "resources": ["remediations"], "verbs": verbs or VERBS}
+        granted = [Granted(namespace, rule | {"resourceNames": actions})]
+        return self.cluster.rights.person(name, granted, groups=groups, audience=audience)
+
     def ask(self, method, path, body=None, *, token=None, raw=None):
         """Api's typed function, without HTTP; what a wrong token raises comes out as it is."""
         from functions.api.main import ask
         from shared.event.app import Call
 
-        token = (self.folder / "api-token").read_text() if token is None else token
+        token = self.person("ada") if token is None else token
         headers = {"authorization": f"Bearer {token}"} if token else {}
         data = raw if raw is not None else json.dumps(body).encode() if body is not None else b""
         given = ask(Call(method, path, {}, headers, data), self.here)
         return given.status, json.loads(given.body) if given.content_type == "application/json" else given.body
 
-    def ok(self, method, path, body=None):
-        status, said = self.ask(method, path, body)
+    def ok(self, method, path, body=None, *, token=None):
+        status, said = self.ask(method, path, body, token=token)
         assert status == 200, said
         return said
 
