@@ -94,12 +94,12 @@ class Api:
         query = {"fieldManager": manager, "force": "true", "fieldValidation": "Strict", **query}
         return self.ok("PATCH", path, body, form=APPLY_PATCH, **query)
 
-    def token(self, namespace: str, account: str, *, seconds: int = 3600) -> str:
-        """A bearer token of that ServiceAccount."""
+    def token(self, namespace: str, account: str, *, seconds: int = 3600, audience: str = "") -> str:
+        """A bearer token of that ServiceAccount, for the API server or for whoever is named."""
         body = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenRequest",
-            "spec": {"expirationSeconds": seconds},
+            "spec": {"expirationSeconds": seconds} | ({"audiences": [audience]} if audience else {}),
         }
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         return str(self.ok("POST", path, body)["status"]["token"])

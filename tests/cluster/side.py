@@ -11,6 +11,7 @@ from typing import Any
 import urllib3
 
 from shared.dev.cluster import Cluster
+from shared.dev.cluster_rights import Granted
 from tests.cluster import normal
 from tests.cluster.api import Answer, Api, Object, until
 
@@ -49,6 +50,24 @@ class Side:
             asked = " ".join([method, path, *(f"{k}={v}" for k, v in query.items()), _text(body)])
             self.answers.append((asked[:300], self._seen.answer(answer, keep=keep, drop=drop)))
         return answer.body
+
+    def account(self, name: str, *, audience: str, rules: tuple[Object, ...] = ()) -> str:
+        """Make a ServiceAccount that may do that here; a bearer token of it for that audience."""
+        if self._cluster is not None:
+            user, granted = (
+                f"system:serviceaccount:{self.namespace}:{name}",
+                [Granted(self.namespace, r) for r in rules],
+            )
+            return self._cluster.rights.person(user, granted, audience=audience)
+        meta, root = {"metadata": {"name": name}}, f"/api/v1/namespaces/{self.namespace}/serviceaccounts"
+        rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{self.namespace}"
+        self._api.ok("POST", root, meta)
+        self._api.ok("POST", f"{rbac}/roles", meta | {"rules": list(rules)})
+        self._api.ok("POST", f"{rbac}/rolebindings", meta | {
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.namespace}],
+        })  # fmt: skip
+        return self._api.token(self.namespace, name, audience=audience)
 
     def named(self, method: str, path: str, **query: str) -> Object:
         """Send a request for a list, of which the names and the paging are compared."""

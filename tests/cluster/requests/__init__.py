@@ -11,9 +11,13 @@ from tests.cluster.requests import (
     evicting,
     patching,
     reading,
+    reviewing,
     subresources,
     watching,
 )
 from tests.cluster.requests.told import STORIES
 
-__all__ = ["STORIES", "applying", "creating", "deleting", "evicting", "patching", "reading", "subresources", "watching"]
+__all__ = [
+    "STORIES", "applying", "creating", "deleting", "evicting", "patching", "reading", "reviewing", "subresources",
+    "watching",
+]  # fmt: skip
