@@ -59,7 +59,7 @@ def _access(rights: Rights, user: str, spec: Object) -> Object:
     group, plural = "authorization.k8s.io", "subjectaccessreviews"
     rights.refuse(user, Asked("create", group, plural, "", ""), f"{plural}.{group}", group=group, kind=plural)
     if not spec.get("user") and not spec.get("groups"):
-        raise invalid("SubjectAccessReview", "", [("spec.user", "FieldValueInvalid")], group=group)
+        raise invalid("", "", [("spec.user", "FieldValueInvalid")], group=group)
     return _allowed(rights, spec.get("user", ""), spec.get("groups") or (), spec)
 
 

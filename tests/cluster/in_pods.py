@@ -22,7 +22,7 @@ from shared.action.catalogue import Catalogue
 from shared.dev import redis as embedded
 from shared.dev.broker import Broker
 from shared.dev.tickets import TicketDesk
-from shared.dev.world import CLUSTER, TENANT
+from shared.dev.world import CLUSTER, PEOPLE, TENANT
 from shared.event.types import PING
 from shared.guard import keys
 from tests.cluster import install
@@ -68,6 +68,7 @@ class InPods:
             self.broker.start()
             stack.callback(self.broker.stop)
             self._apply_secrets(stack)
+            self._person = self.cluster.person(PEOPLE[0])
             sink = self._reachable(stack, int(self.broker.url.rpartition(":")[2]))
             for one in install.renamed(pods(objects, image=image.IMAGE, sink=f"http://{sink}"), self.home):
                 if one["kind"] == "Deployment":
@@ -94,7 +95,7 @@ class InPods:
         return httpx.post(f"{self.url('intake')}/v1/alerts/{TENANT}/{CLUSTER}", json=body, headers=headers, timeout=60)
 
     def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
-        headers = {"authorization": f"Bearer {self.secret('api-token')}"}
+        headers = {"authorization": f"Bearer {self._person}"}
         return httpx.request(method, f"{self.url('api')}/{path}", json=body, headers=headers, timeout=60)
 
     def tick(self) -> int:

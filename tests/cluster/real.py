@@ -19,6 +19,7 @@ from shared.dev.cluster import Request
 from shared.dev.cluster_route import READS
 from shared.dev.cluster_seeds import Seeds
 from shared.kube.kinds import KINDS, address, collection
+from shared.people.who import AUDIENCE
 from tests.cluster.api import MERGE_PATCH, Api, Object, until
 from tests.cluster.gate import Gate
 from tests.cluster.install import installed
@@ -161,6 +162,21 @@ class RealCluster(Seeds):
         return dict(seen)
 
     # Who is who -------------------------------------------------------------------------------------------------------
+
+    def person(self, name: str) -> str:
+        """Somebody whom the product's own role lets do all that people may; a token for the audience `akeso`."""
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}}
+        self.api.ok("POST", f"/api/v1/namespaces/{self.home}/serviceaccounts", account)
+        bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+        bound = f"akeso-test-{name}-{self.home}"
+        self.api.ok("POST", bindings, {
+            "metadata": {"name": bound},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+                        "name": self.there.named("akeso-people")},
+            "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.home}],
+        })  # fmt: skip
+        self._stack.callback(self.api, "DELETE", f"{bindings}/{bound}")
+        return self.api.token(self.home, name, seconds=7200, audience=AUDIENCE)
 
     def kubeconfigs(self, folder: Path, services: list[Object]) -> dict[str, Path]:
         """For each function whose pod would have a token: a kubeconfig with one of its own account, by way of the gate.

@@ -176,7 +176,7 @@ class Play(Scene):
 
     def says(self, path: str, **more: Any) -> httpx.Response:
         """A person's word to the api; what it puts is published by the next tick at the latest."""
-        answer = self.api("POST", f"v1/{path}", {"by": "ann", "reason": "a test", **more})
+        answer = self.api("POST", f"v1/{path}", {"reason": "a test", **more})
         self.settle()
         return answer
 

@@ -40,7 +40,7 @@ class TestAHold:
         assert play.replicas(namespace) == 3
         asked, granted = play.lines(incident, "held"), play.lines(incident, "approved")
         assert [line["plan_hash"] for line in asked] == [line["plan_hash"] for line in granted]
-        assert "ann" in str(granted[0]["approvers"])
+        assert "ada" in str(granted[0]["approvers"])
 
     def test_approved_for_a_world_that_has_changed_is_held_anew(self, play, held):
         namespace, incident = held
@@ -76,7 +76,7 @@ class TestAHold:
         play.pass_(300)
 
         assert play.writes(namespace) == []
-        assert "denied by ann" in play.reasons(incident)
+        assert "denied by ada" in play.reasons(incident)
         assert _hold(play, incident) == ""
         assert play.says(f"holds/{incident}/approve").status_code == 409
 

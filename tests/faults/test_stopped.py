@@ -25,7 +25,7 @@ def by_configmap_seen_by_the_sweeper(play):
 
 
 def by_api(play):
-    answer = play.api("POST", "v1/stop", {"mode": "stop", "reason": "it is doing harm", "by": "ann"})
+    answer = play.api("POST", "v1/stop", {"mode": "stop", "reason": "it is doing harm"})
     assert answer.status_code == 200, answer.text
 
 

@@ -102,7 +102,8 @@ class TestAnUndo:
     def test_asked_for_again_while_it_waits_happens_once(self, play):
         namespace, _, attempt = play.healed()
         play.freeze_executor()
-        asked = [play.api("POST", "v1/undo", {"by": who, "reason": "x", "attempt": attempt}) for who in ("ann", "bob")]
+        body = {"reason": "x", "attempt": attempt}
+        asked = [play.api("POST", "v1/undo", body, person=who) for who in ("ada", "bo")]
         play.thaw()
         play.pass_(300)
 
@@ -122,7 +123,7 @@ class TestAnUndo:
     def test_whose_executor_dies_has_one_effect(self, play, point):
         namespace, _, attempt = play.healed()
         play.order(point)
-        play.api("POST", "v1/undo", {"by": "ann", "reason": "x", "attempt": attempt})
+        play.api("POST", "v1/undo", {"reason": "x", "attempt": attempt})
         play.until_at(point)
         play.world.pace(20)
 

@@ -19,7 +19,7 @@ import yaml
 
 from shared import clock
 from shared.action.catalogue import Catalogue
-from shared.dev.world import CLUSTER, TENANT, World
+from shared.dev.world import CLUSTER, PEOPLE, TENANT, World
 from tests.cluster.api import Api
 from tests.cluster.real import RealCluster
 
@@ -214,8 +214,8 @@ class Scene:
     def due(self, kind: str = "") -> list[str]:
         return [member for member in self.redis.zrange("{akeso}:due", 0, -1) if member.startswith(kind)]
 
-    def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
-        return self.world.api(method, path, body)
+    def api(self, method: str, path: str, body: dict[str, Any] | None = None, *, person: str = "") -> httpx.Response:
+        return self.world.api(method, path, body, **({"person": person} if person else {}))
 
     def attempts(self, incident: str) -> list[str]:
         """Ids of the incident's attempts, oldest first."""
@@ -248,7 +248,7 @@ class Scene:
 
     def asked(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """What the api answers to a person; it must agree."""
-        answer = self.api("POST", path, {"by": "ann", **body})
+        answer = self.api("POST", path, body)
         assert answer.status_code == 200, answer.text
         return dict(answer.json())
 
@@ -304,7 +304,8 @@ def a_world(folder: Path, *, kubeconfig: Path | None = None, **options: Any) -> 
             catalogue = Catalogue(actions) if actions else Catalogue.home()
             cluster = stack.enter_context(RealCluster(Api(kubeconfig), catalogue))
             accounts = partial(cluster.kubeconfigs, folder.with_name(f"{folder.name}-accounts"))
-            options |= {"kubeconfig": kubeconfig, "home": cluster.home, "accounts": accounts}
+            people = {name: cluster.person(name) for name in PEOPLE}
+            options |= {"kubeconfig": kubeconfig, "home": cluster.home, "accounts": accounts, "people": people}
         world = World(folder, pinging=False, idle_s=600, **options)
         stack.callback(world.stop)
         if kubeconfig:

@@ -16,7 +16,7 @@ def _spec(scene, namespace):
 
 
 def _refused(scene, path, body):
-    return scene.api("POST", path, {"by": "bob", "reason": "again", **body}).status_code == 409
+    return scene.api("POST", path, {"reason": "again", **body}, person="bo").status_code == 409
 
 
 class TestARun:
@@ -33,7 +33,7 @@ class TestARun:
         assert scene.record(incident)["family"] == "manual"
         assert scene.record(incident)["state"] == "closed"
         assert scene.replicas(namespace) == 2
-        assert scene.lines(said["run"], "run")[0]["who"].startswith("ann")
+        assert scene.lines(said["run"], "run")[0]["who"].partition(": ")[0].endswith("ada")
         assert scene.due("soak") == []
 
     def test_that_is_only_looked_at_moves_nothing(self, scene):
@@ -133,7 +133,7 @@ class TestAnUndo:
         assert f"undo of {attempt}: skipped (changed" in scene.reasons(incident)
 
     def test_of_what_nobody_did_is_not_found(self, scene):
-        answer = scene.api("POST", "v1/undo", {"by": "bob", "attempt": "grant-" + "0" * 20, "reason": "x"})
+        answer = scene.api("POST", "v1/undo", {"attempt": "grant-" + "0" * 20, "reason": "x"}, person="bo")
 
         assert answer.status_code == 404
         assert "error" in answer.json()

@@ -3,7 +3,7 @@
 
 class TestAStopConfigMapThatIsPutBackEmpty:
     def test_lifts_no_stop(self, own_world):
-        said = own_world.api("POST", "v1/stop", {"mode": "stop", "reason": "a test", "by": "ann"})
+        said = own_world.api("POST", "v1/stop", {"mode": "stop", "reason": "a test"})
         assert said.is_success
         own_world.cluster.edit("ConfigMap", own_world.home, "akeso-stop", {"data": None})
 
