@@ -69,4 +69,28 @@ def _guard(guard: dict[str, Any]) -> str:
 def _told(said: dict[str, Any]) -> None:
     record = "its record holds" if said["links_ok"] else "ITS RECORD DOES NOT HOLD"
     _out.say(f"{said['id']} {said['family']} at {said['scope']}: {said['verdict'] or said['state']}; {record}", "")
+    _waiting(said["hold"], said["now"])
     _out.say(*(f"{step['at']}  {step['by']:<10}  {step['text']}  (policy {step['policy']})" for step in said["steps"]))
+
+
+def _waiting(hold: dict[str, Any] | None, now: dict[str, Any] | None) -> None:
+    if hold:
+        risk, price = ((hold[part] or {}).get("text", "") for part in ("risk", "price"))
+        yes = f"{len(hold['given'])} of {hold['needs']}" if hold["needs"] > 1 else ""
+        _out.facts(
+            [("waits", f"{hold['hold']} until {hold['deadline']}"), ("risk", risk), ("price", price), ("yes", yes)]
+        )
+        _out.say("")
+    if now:
+        _out.say(f"now {now['action']} would be {now['decision']}" + (f": {now['text']}" if now.get("text") else ""))
+        _out.diff((now.get("plan") or {}).get("diff", ()))
+        rows = [
+            ("ok" if one["ok"] else "NO", one["check"], _spent(one), one.get("text") or "") for one in now["checks"]
+        ]
+        if rows:
+            _out.table(("", "CHECK", "USED", "WHY"), rows)
+        _out.say("")
+
+
+def _spent(check: dict[str, Any]) -> str:
+    return f"{check.get('used', '?')} of {check['limit']}" if check.get("limit") not in (None, "") else ""

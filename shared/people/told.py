@@ -1,9 +1,12 @@
-"""Explains an incident from its record alone: who decided what, by which check, with what limit, under which policy."""
+"""Explains an incident from its record: who decided what, by which check, with what limit, under which policy.
+
+Of one that is open and waits, or was refused, it also tells what stands against it now (`shared.people.checks`).
+"""
 
 from typing import Any, Final
 
 from shared.event.here import Here
-from shared.people import timeline
+from shared.people import checks, holds, timeline
 from shared.people.find import Place
 
 # Audit words and what they mean to a person; a word that is not here is told with its fields.
@@ -20,6 +23,12 @@ SENTENCES: Final = {
     "approve": "{who} said yes to {action}: {reason}",
     "deny": "{who} said no to {action}: {reason}",
     "expired": "nobody answered {hold} in time",
+    "void": "the yes to {action} is void: {text}",
+    "promoted": "{who} lets {action} do one step more by itself, now {cap}: {reason}",
+    "demoted": "{action} is trusted one step less, now {cap}: {text}",
+    "storm": "storm mode: {text}",
+    "storm-over": "the storm is over",
+    "dropped": "{action} was dropped: it is from before the stop was lifted",
     "run": "{who} asked for a run",
     "undo-asked": "{who} asked to take {attempt} back: {reason}",
     "begun": "{action} begun, step {step}",
@@ -54,6 +63,8 @@ def told(here: Here, place: Place) -> dict[str, Any]:
     return {
         **{name: seen[name] for name in ("tenant", "cluster", "id", "scope", "family", "state", "verdict", "links_ok")},
         "steps": [_step(record) for record in seen["audit"]],
+        "hold": holds.waits(here, place),
+        "now": checks.now(here, place),
     }
 
 
