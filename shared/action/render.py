@@ -33,9 +33,9 @@ HOME: Final = Path(__file__).parents[2] / "knative"
 
 # What others refer to comes first.
 _ORDER: Final = (
-    "Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding",
-    "ConfigMap", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "NetworkPolicy", "Deployment", "Service", "Broker",
-    "SinkBinding", "Trigger", "PingSource",
+    "Namespace", "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role",
+    "RoleBinding", "ConfigMap", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "NetworkPolicy",
+    "Deployment", "Service", "Broker", "SinkBinding", "Trigger", "PingSource",
 )  # fmt: skip
 
 _LABEL: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 COMMANDS = (
     "dev", "alert", "run", "explain", "timeline", "status", "guard", "approvals", "approve", "deny", "promote", "stop",
-    "freeze", "resume", "undo", "invoke", "actions", "render", "keys",
+    "freeze", "resume", "undo", "invoke", "actions", "policy", "render", "keys",
 )  # fmt: skip
 
 
@@ -26,9 +26,12 @@ class _Commands(TyperGroup):
         if cmd_name not in self.commands:
             from importlib import import_module
 
-            one = typer.Typer(add_completion=False, rich_markup_mode=None)
-            one.command(cmd_name)(import_module(f"{__name__}.{cmd_name}").command)
-            self.commands[cmd_name] = typer.main.get_command(one)
+            module = import_module(f"{__name__}.{cmd_name}")
+            app = getattr(module, "app", None)  # of one that has words of its own
+            if app is None:
+                app = typer.Typer(add_completion=False, rich_markup_mode=None)
+                app.command(cmd_name)(module.command)
+            self.commands[cmd_name] = typer.main.get_command(app)
         return self.commands[cmd_name]
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:

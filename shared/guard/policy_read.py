@@ -7,20 +7,21 @@ Kubernetes or Redis, or knows what a policy means.
 import difflib
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from typing import Any, Final, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
 from shared.errors import MalformedError
-from shared.guard.policy import Policy, Rule, Window
-from shared.guard.windows import Hours
+from shared.guard.policy import Policy
 from shared.model.base import canonical
 
+API: Final = "akeso.dev/v1"
+KIND: Final = "RemediationPolicy"
+NAME: Final = "akeso"  # of the one object
 MAX_TEXT: Final = 64 * 1024  # characters
 _MOST: Final = 20  # faults told of one policy
-_LEVELS: Final[dict[str, type[BaseModel]]] = {"rules": Rule, "windows": Window, "working_hours": Hours}
 _PATTERNS: Final = {
     "protected_namespaces": "a namespace, with * for any part",
     "namespaces": "a namespace, with * for any part",
@@ -63,23 +64,23 @@ _Loader.add_implicit_resolver(
 )  # fmt: skip
 
 
-def faults(text: str, actions: Collection[str] | None = None) -> list[str]:
-    """Everything that is wrong with the policy in that YAML text, one line each; empty when nothing is."""
-    return _read(lambda: _parse(text), actions)[1]
-
-
 def read(text: str, actions: Collection[str] | None = None) -> Policy:
     """Read the policy in that YAML text; the empty text is the defaults.
 
     With `actions` (all names of the catalogue) one that does not exist is refused as well.
     Raises MalformedError (reason `policy`) with one line that names every wrong or unknown key.
     """
-    return _given(*_read(lambda: _parse(text), actions))
+    return _given(*_read(lambda: parse(text), actions))
 
 
 def of_spec(spec: Any, actions: Collection[str] | None = None) -> Policy:
     """Read the policy that a Kubernetes object carries. Raises MalformedError like `read`."""
     return _given(*_read(lambda: _bounded(spec), actions))
+
+
+def of_file(text: str, actions: Collection[str] | None = None) -> tuple[Policy | None, list[str]]:
+    """The policy in a file, bare or as the Kubernetes object, or everything that is wrong with it, one line each."""
+    return _read(lambda: _unwrapped(parse(text)), actions)
 
 
 def revision(text: str) -> str:
@@ -98,15 +99,11 @@ def _given(policy: Policy | None, wrong: Sequence[str]) -> Policy:
     return policy
 
 
-class _FaultError(Exception):
-    """Nothing more can be said after it."""
-
-
-def _read(values: Any, actions: Collection[str] | None) -> tuple[Policy | None, list[str]]:
+def _read(values: Callable[[], Any], actions: Collection[str] | None) -> tuple[Policy | None, list[str]]:
     try:
         found = values()
-    except _FaultError as fault:
-        return None, [" ".join(str(fault).split())[:1000]]
+    except MalformedError as fault:
+        return None, [str(fault)]
     if found is None:
         return Policy(), []
     if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
@@ -114,48 +111,65 @@ def _read(values: Any, actions: Collection[str] | None) -> tuple[Policy | None, 
     try:
         policy = Policy.model_validate(found)
     except ValidationError as error:
-        return None, list(_told(error))
+        return None, list(told(error, Policy))
     if wrong := list(_unknown_actions(policy, actions)) if actions is not None else []:
         return None, wrong
     return policy, []
+
+
+def _unwrapped(value: Any) -> Any:
+    if not isinstance(value, dict) or not {"apiVersion", "kind"} & set(value):
+        return value
+    if (value.get("apiVersion"), value.get("kind")) != (API, KIND):
+        raise _refused(f"is a {value.get('kind')} of {value.get('apiVersion')}, not a {KIND} of {API}")
+    meta = value.get("metadata")
+    if not isinstance(meta, dict) or meta.get("name") != NAME:
+        raise _refused(f"only the {KIND} named {NAME} is ever read")
+    return value.get("spec")
 
 
 def _bounded(spec: Any) -> Any:
     try:
         size = len(canonical(spec))
     except (ValueError, TypeError, RecursionError) as error:
-        raise _FaultError(f"no JSON: {error}") from None
+        raise _refused(f"no JSON: {error}") from None
     if size > MAX_TEXT:
-        raise _FaultError(f"{size} characters, at most {MAX_TEXT}")
+        raise _refused(f"{size} characters, at most {MAX_TEXT}")
     return spec
 
 
-def _parse(text: str) -> Any:
+def parse(text: str) -> Any:
+    """What stands in that YAML text. Raises MalformedError (reason `policy`), with the line where it is known."""
     if len(text) > MAX_TEXT:
-        raise _FaultError(f"{len(text)} characters, at most {MAX_TEXT}")
+        raise _refused(f"{len(text)} characters, at most {MAX_TEXT}")
     try:
         return yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise _FaultError(f"{line}{error.problem}") from None
+        raise _refused(f"{line}{error.problem}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise _FaultError(f"not YAML: {error}") from None
+        raise _refused(f"not YAML: {error}") from None
 
 
-def _told(error: ValidationError) -> Iterator[str]:
-    found = error.errors(include_url=False, include_context=False, include_input=True)
+def _refused(why: str) -> MalformedError:
+    return MalformedError(" ".join(why.split())[:1000], reason="policy")
+
+
+def told(error: ValidationError, model: type[BaseModel]) -> Iterator[str]:
+    """What that model refused, one line each, at most so many."""
+    found = error.errors(include_url=False, include_context=False)
     for item in found[:_MOST]:
-        yield " ".join(_fault(item).split())[:300]
+        yield " ".join(_fault(item, model).split())[:300]
     if len(found) > _MOST:
         yield f"and {len(found) - _MOST} more"
 
 
-def _fault(item: Any) -> str:
+def _fault(item: Any, model: type[BaseModel]) -> str:
     loc = item["loc"]
     where, key = ".".join(str(part)[:80] for part in loc), _key(loc)
     match item["type"]:
         case "extra_forbidden":
-            return _unknown(loc)
+            return _unknown(loc, model)
         case "tuple_type":
             return f"{where}: must be a list"
         case "model_type" | "model_attributes_type":
@@ -176,14 +190,27 @@ def _key(loc: Sequence[Any]) -> str:
     return next((part for part in reversed(loc) if isinstance(part, str)), "")
 
 
-def _unknown(loc: Sequence[Any]) -> str:
-    key = str(loc[-1])
-    model = _LEVELS.get(str(loc[0]), Policy) if len(loc) > 1 else Policy
-    known = [field.alias or name for name, field in model.model_fields.items()]
-    nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+def _unknown(loc: Sequence[Any], model: type[BaseModel]) -> str:
+    for part in loc[:-1]:
+        if isinstance(part, str):
+            model = next((_model(each.annotation) or model for name, each in model.model_fields.items()
+                          if part in {name, each.alias}), model)  # fmt: skip
+    known = [each.alias or name for name, each in model.model_fields.items()]
     within = "".join(f"{part}." for part in loc[:-1])
-    said = f"unknown key {(within + key)[:120]!r}"
-    return f"{said}, did you mean {nearest[0]}?" if nearest else said
+    return f"unknown key {(within + str(loc[-1]))[:120]!r}{near(str(loc[-1]), known)}"
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, perhaps several of, perhaps none."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _model(part))), None)
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """`, did you mean ...?` with the nearest of the known words."""
+    nearest = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.0)
+    return f", did you mean {nearest[0]}?" if nearest else ""
 
 
 def _unknown_actions(policy: Policy, actions: Collection[str]) -> Iterator[str]:
@@ -193,5 +220,4 @@ def _unknown_actions(policy: Policy, actions: Collection[str]) -> Iterator[str]:
     for where, names in named:
         for name in names:
             if name != "*" and name not in actions:
-                nearest = difflib.get_close_matches(name, sorted(actions), n=1, cutoff=0.0)
-                yield f"{where}: no action {name!r}" + (f", did you mean {nearest[0]}?" if nearest else "")
+                yield f"{where}: no action {name!r}{near(name, actions)}"

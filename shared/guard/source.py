@@ -11,12 +11,11 @@ from shared.errors import MalformedError
 from shared.event.here import Here
 from shared.guard import policy_read
 from shared.guard.policy import Policy
+from shared.guard.policy_read import KIND, NAME
 from shared.kube.errors import Refused
 from shared.kube.facts import read_configmap
 from shared.state.client import PREFIX
 
-KIND: Final = "RemediationPolicy"
-NAME: Final = "akeso"
 CONFIGMAP: Final = "akeso-policy"
 KEY: Final = "policy.yaml"
 

@@ -7,7 +7,7 @@ import yaml
 
 from shared.action import render
 from shared.action.catalogue import Catalogue
-from shared.guard.policy_read import faults
+from shared.guard.policy_read import of_file
 from tests.cluster.api import until
 from tests.cluster.install import ARGUMENTS, path
 
@@ -77,7 +77,7 @@ class TestARealServer:
 
         assert answer.status in {400, 422}
         assert why in answer.said
-        assert faults(yaml.safe_dump(spec))
+        assert of_file(yaml.safe_dump(spec))[1]
 
     def test_there_is_one_policy(self, policies):
         assert "only the policy named akeso" in policies("other", {}).said

@@ -2,7 +2,7 @@ import pytest
 
 from shared.errors import MalformedError
 from shared.guard.policy import Policy
-from shared.guard.policy_read import MAX_TEXT, faults, of_spec, read, spec_revision
+from shared.guard.policy_read import MAX_TEXT, of_file, of_spec, read, spec_revision
 
 FULL = """
 protected_objects: [Deployment/shop/ledger, "*/vault/*", Node/gpu-*]
@@ -21,6 +21,12 @@ windows:
 - {name: christmas, kind: freeze, start: 2026-12-24T00:00:00Z, end: 2026-12-27T00:00:00Z}
 working_hours: {days: [mon, tue, wed, thu, fri], from: 09:00, to: 17:00}
 """
+
+
+def faults(text: str, actions: list[str] | None = None) -> list[str]:
+    policy, wrong = of_file(text, actions)
+    assert (policy is None) == bool(wrong)
+    return wrong
 
 
 def refused(text: str, actions: list[str] | None = None) -> str:
@@ -174,3 +180,26 @@ class TestTheObjectsSpec:
     def test_has_a_revision_of_its_content_alone(self):
         assert spec_revision({"repeats": 2, "hold": ["*"]}) == spec_revision({"hold": ["*"], "repeats": 2})
         assert spec_revision({"repeats": 2}) != spec_revision({"repeats": 3})
+
+
+class TestAFile:
+    HEAD = "apiVersion: akeso.dev/v1\nkind: RemediationPolicy\nmetadata: {name: akeso, namespace: akeso-system}\n"
+
+    def test_may_be_the_object_itself(self):
+        policy, wrong = of_file(self.HEAD + "spec: {repeats: 2}")
+
+        assert (policy, wrong) == (Policy(repeats=2), [])
+
+    @pytest.mark.parametrize(
+        ("text", "why"),
+        [
+            (HEAD + "spec: {repeat: 2}", "did you mean repeats?"),
+            (HEAD.replace("name: akeso,", "name: mine,"), "only the RemediationPolicy named akeso"),
+            (HEAD.replace("{name: akeso, namespace: akeso-system}", "3"), "only the RemediationPolicy named akeso"),
+            (HEAD.replace("akeso.dev/v1", "akeso.dev/v2"), "not a RemediationPolicy of akeso.dev/v1"),
+            ("kind: ConfigMap\napiVersion: v1\ndata: {}", "is a ConfigMap of v1"),
+            (HEAD + "spec: [1]", "must be a mapping"),
+        ],
+    )
+    def test_of_something_else_is_refused(self, text, why):
+        assert why in faults(text)[0]
