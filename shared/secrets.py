@@ -2,7 +2,7 @@
 
 File names in `secrets_dir` (made by `akeso keys`): `event-hmac` and `event-hmac-previous` (raw bytes, >= 32),
 `grant.key` (guard only, PEM), `grant.pub` and `grant-previous.pub` (PEM), `audit.key`/`audit.pub` (sweeper),
-`webhook-token`, `api-token`, `redis-password`, `ticket-token`.
+`webhook-token`, `api-token`, `redis-password`, `redis-sentinel-password`, `ticket-token`.
 """
 
 from pathlib import Path

@@ -7,9 +7,10 @@ are never values here: they are files in `secrets_dir`, re-read when they change
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from shared.errors import MalformedError
 from shared.model.base import Model
@@ -18,9 +19,63 @@ from shared.model.base import Model
 _FOREIGN = frozenset({"AKESO_CLOCK_FILE", "AKESO_API", "AKESO_TOKEN_FILE", "AKESO_FAILPOINT", "AKESO_READY_FILE"})
 
 
+class Sentinel(NamedTuple):
+    """Where it may be asked which Redis is the master of `service`."""
+
+    hosts: tuple[tuple[str, int], ...]
+    service: str
+    db: int
+    user: str
+    tls: bool
+
+
 class Redis(Model):
+    """`url` names the server itself, or the Sentinels that know which one is the master at the moment.
+
+    `redis://host:port/db`, `redis+sentinel://user@host:port,host:port/service/db` (user and db may be left out), with
+    TLS `rediss` in the place of `redis`. Passwords are the secrets `redis-password` and `redis-sentinel-password`.
+    """
+
     url: str = "redis://127.0.0.1:6379/0"
-    timeout_ms: int = Field(default=500, ge=10, le=5000)  # a slow Redis is a Redis that is gone
+    timeout_ms: int = Field(default=250, ge=10, le=5000)  # for a whole call: a slow Redis is a Redis that is gone
+
+    @field_validator("url")
+    @classmethod
+    def _can_be_used(cls, url: str) -> str:
+        scheme = url.partition("://")[0]
+        if scheme not in {"redis", "rediss", "redis+sentinel", "rediss+sentinel"}:
+            raise ValueError("must begin with redis://, rediss://, redis+sentinel:// or rediss+sentinel://")
+        if scheme.endswith("+sentinel"):
+            _sentinel(url)
+        return url
+
+    def sentinel(self) -> Sentinel | None:
+        """None where the url names the server itself."""
+        return _sentinel(self.url) if "+sentinel://" in self.url else None
+
+
+def _sentinel(url: str) -> Sentinel:
+    """Raises ValueError, which repeats nothing of the url: somebody may have put a password there."""
+    parts = urlsplit(url)
+    user, at, listed = parts.netloc.rpartition("@")
+    service, slash, db = parts.path.removeprefix("/").partition("/")
+    hosts = []
+    for place in listed.split(","):
+        host, _, port = place.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65536:  # noqa: PLR2004
+            raise ValueError("each Sentinel is host:port, with commas between them")
+        hosts.append((host.strip("[]"), int(port)))
+    if ":" in user:
+        raise ValueError("a password is no part of it: mount the secret redis-password")
+    if at and not user:
+        raise ValueError("before the @ stands a user")
+    if not service:
+        raise ValueError("the service that the Sentinels watch is missing: .../service")
+    if slash and not (db.isascii() and db.isdigit()):
+        raise ValueError("after the service stands the number of the database, or nothing")
+    if parts.query or parts.fragment:
+        raise ValueError("nothing comes after the database")
+    return Sentinel(tuple(hosts), unquote(service), int(db or 0), unquote(user), parts.scheme.startswith("rediss"))
 
 
 class Kube(Model):

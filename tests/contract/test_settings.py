@@ -21,7 +21,7 @@ DEFAULTS = {
     "AKESO_INTAKE": "",
     "AKESO_EMBARGO_S": 900,
     "AKESO_REDIS__URL": "redis://127.0.0.1:6379/0",
-    "AKESO_REDIS__TIMEOUT_MS": 500,
+    "AKESO_REDIS__TIMEOUT_MS": 250,
     "AKESO_KUBE__KUBECONFIG": "",
     "AKESO_KUBE__NAMESPACE": "akeso-system",
     "AKESO_KUBE__TIMEOUT_MS": 5000,
@@ -32,7 +32,7 @@ DEFAULTS = {
     "AKESO_TICKETS__URL": "",
     "AKESO_TICKETS__TIMEOUT_MS": 5000,
 }
-OTHER = {bool: "1", int: "777", str: "other"}
+OTHER = {bool: "1", int: "777", str: "other", "AKESO_REDIS__URL": "redis://other"}
 
 
 def flat(model, prefix="AKESO_"):
@@ -78,8 +78,9 @@ class TestNames:
     @pytest.mark.parametrize("name", DEFAULTS)
     def test_each_sets_its_own_value_and_no_other(self, name):
         kind = type(DEFAULTS[name])
-        changed = flat(load({name: OTHER[kind]}))
-        assert changed == DEFAULTS | {name: kind(OTHER[kind])}
+        other = OTHER.get(name, OTHER[kind])
+        changed = flat(load({name: other}))
+        assert changed == DEFAULTS | {name: kind(other)}
 
     @pytest.mark.parametrize(
         "name",
@@ -127,6 +128,39 @@ class TestValues:
 
     def test_never_stand_in_the_refusal(self):
         assert "hunter2" not in refusal(AKESO_EMBARGO_S="hunter2", AKESO_REDIS="redis://:hunter2@x", AKESO_X="hunter2")
+
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "", "other", "localhost:6379", "http://host:1", "REDIS://host", "unix:///run/redis.sock", "sentinel://h:1/s",
+            "redis+sentinel://", "redis+sentinel://h:1", "redis+sentinel://h:1/", "redis+sentinel://h/s",
+            "redis+sentinel://h:x/s", "redis+sentinel://h:0/s", "redis+sentinel://h:65536/s", "redis+sentinel://h:1,/s",
+            "redis+sentinel://h:1,:2/s", "redis+sentinel://h:1/s/x", "redis+sentinel://h:1/s/-1", "redis+sentinel://h:1/s/",
+            "redis+sentinel://h:1/s/0/1", "redis+sentinel://h:1/s?db=1", "redis+sentinel://h:1/s#0",
+            "redis+sentinel://@h:1/s", "redis+sentinel://ann:hunter2@h:1/s", "redis+sentinel://:hunter2@h:1/s",
+            "redis+sentinel://h:²/s", "redis+sentinel://h:1/s/²",
+        ],
+    )  # fmt: skip
+    def test_that_name_no_redis_are_refused_without_repeating_them(self, url):
+        said = refusal(AKESO_REDIS__URL=url)
+        assert "AKESO_REDIS__URL: " in said
+        assert "hunter2" not in said
+
+    @pytest.mark.parametrize("url", ["redis://h", "rediss://u:p@h:1/2", "redis://:p@[::1]:1/0"])
+    def test_of_a_url_may_name_the_server_itself(self, url):
+        assert load({"AKESO_REDIS__URL": url}).redis.sentinel() is None
+
+    @pytest.mark.parametrize(
+        ("url", "meant"),
+        [
+            ("redis+sentinel://a:1/akeso", ((("a", 1),), "akeso", 0, "", False)),
+            ("redis+sentinel://a:1,b:2,10.0.0.3:26379/my%20one/3",
+             ((("a", 1), ("b", 2), ("10.0.0.3", 26379)), "my one", 3, "", False)),
+            ("rediss+sentinel://ann%40x@[::1]:1,b.svc:2/s", ((("::1", 1), ("b.svc", 2)), "s", 0, "ann@x", True)),
+        ],
+    )  # fmt: skip
+    def test_of_a_url_may_name_the_sentinels(self, url, meant):
+        assert load({"AKESO_REDIS__URL": url}).redis.sentinel() == meant
 
     @pytest.mark.parametrize(("value", "meant"), [("1", True), ("true", True), ("0", False), ("false", False)])
     def test_of_dev_are_truths(self, value, meant):
