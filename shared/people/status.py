@@ -37,6 +37,8 @@ def status(here: Here) -> dict[str, Any]:
     store = here.state.store
     epoch = store.hash(f"{PREFIX}:epoch")
     stop = store.hash(f"{PREFIX}:stop")
+    server = store.read("INFO", "replication")
+    ours = server.get("role") == "master" and server.get("master_replid") == epoch.get("history")
     counted = counters(here)
     now = gauges(here)
     return {
@@ -44,7 +46,7 @@ def status(here: Here) -> dict[str, Any]:
         "reason": stop.get("reason", ""),
         "by": stop.get("by", ""),
         "scopes": scoped(stop),
-        "epoch_ok": bool(epoch.get("value")) and epoch.get("run_id") == store.read("INFO", "server").get("run_id"),
+        "epoch_ok": bool(epoch.get("value")) and ours,
         "policy": store.read("HGET", f"{PREFIX}:policy", "revision") or "",
         "incidents_open": now["incidents_open"],
         **{name: int(counted.get(name, 0)) for name in COUNTED},

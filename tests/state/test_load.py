@@ -86,7 +86,7 @@ class TestHydration:
         assert blank.redis.hgetall(f"{PREFIX}:stop") == STOP
         assert blank.redis.hgetall(f"{PREFIX}:policy") == {name: str(value) for name, value in POLICY.items()}
         epoch = blank.redis.hgetall(f"{PREFIX}:epoch")
-        assert epoch["run_id"] == blank.redis.info("server")["run_id"]
+        assert epoch["history"] == blank.redis.info("replication")["master_replid"]
         assert blank.take("l") == ["post"]
 
     def test_without_embargo_is_a_first_installation(self, blank):

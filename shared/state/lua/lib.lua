@@ -56,10 +56,13 @@ local epoch = hash(P .. ':epoch')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 if epoch.mode == 'dev' and req.now then now = req.now end
-local info = redis.call('INFO', 'server')
-local found = string.find(info, 'run_id:', 1, true)  -- a pattern would be tried at every place
-local run_id = string.match(info, '^%x+', found + 7)
-local hydrated = epoch.value and epoch.run_id == run_id
+-- The replication id is another one after every restart and every promotion, so also for a master that was left and came
+-- back with what its successor had; a run id would be the same as ever then. A replica has its master's.
+local info = redis.call('INFO', 'replication')
+local found = string.find(info, 'master_replid:', 1, true)  -- a pattern would be tried at every place
+local master = string.find(info, 'role:master', 1, true)
+local history = master and found and string.match(info, '^%x+', found + 14)
+local hydrated = epoch.value and history and epoch.history == history
 if hydrated then
   -- Redis' clock may step back; a deadline that has passed stays passed (to a quarter of a second: each noting of the
   -- time is a write, which AOF and replicas must carry).

@@ -9,7 +9,7 @@
 -- The epoch is renewed by every hydration, stop, freeze and resume, so that no earlier grant is ever begun.
 
 local lost = not hydrated
-if lost and not req.hydrate then return '{"state":"lost"}' end
+if lost and not (req.hydrate and history) then return '{"state":"lost"}' end
 
 -- Without a policy there would be no limits and nothing protected.
 if lost and not req.policy and redis.call('EXISTS', P .. ':policy') == 0 then return '{"state":"lost"}' end
@@ -52,7 +52,7 @@ end
 if lost then
   -- The mode is known from here on; before, simulated time was not to be trusted.
   if req.mode == 'dev' and req.now then now = req.now end
-  redis.call('HSET', P .. ':epoch', 'run_id', run_id, 'mode', req.mode, 'hydrated_at', now, 'clock',
+  redis.call('HSET', P .. ':epoch', 'history', history, 'mode', req.mode, 'hydrated_at', now, 'clock',
     math.max(now, num(epoch.clock)),
     'embargo_until', req.embargo > 0 and now + req.embargo or 0, 'people_before', req.people_before and now or 0)
   count('hydrations')
