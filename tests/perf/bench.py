@@ -26,7 +26,7 @@ from shared.dev.broker_event import Event
 from shared.dev.processes import Functions, Service
 from shared.state.transitions import Cause
 from tests.flows.harness import Scene, a_world, group
-from tests.perf import examples
+from tests.perf import examples, stop
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "build" / "bench.jsonl"
@@ -253,7 +253,10 @@ def _children(pid: int) -> list[int]:
     return []
 
 
-PARTS = {"cold": cold_start, "modules": modules, "admit": admit, "chain": chain, "storm": storm}
+PARTS = {
+    "cold": cold_start, "modules": modules, "admit": admit, "chain": chain, "storm": storm,
+    "stop": lambda: stop.play(row, POLICY),
+}  # fmt: skip
 
 
 def main(names: list[str]) -> int:
