@@ -10,7 +10,8 @@ from pydantic import Field
 
 from shared.model.base import Model
 from shared.model.facts import Autonomy, Facts, ObjectRef, Scope
-from shared.model.plan import Plan, Touches
+from shared.model.hold import Price
+from shared.model.plan import Plan
 from shared.model.wish import Wish
 
 PREFIX: Final = "dev.akeso."
@@ -107,15 +108,6 @@ class ApprovedData(Model):
     params: dict[str, Any] = Field(default_factory=dict)
     plan: Plan
     step: int = 0
-
-
-class Price(Model):
-    """What the plan costs: what is touched, for how long it may not serve, and whether it can be taken back."""
-
-    touches: Touches
-    pods: int
-    downtime_s: int
-    undo: bool
 
 
 class RefusedData(Model):

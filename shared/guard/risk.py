@@ -6,7 +6,8 @@ the state's to know: `admit` adds them, sums up, and lets the policy say what ma
 
 from typing import Final
 
-from shared.event.types import Price, ProposedData
+from shared.event.types import ProposedData
+from shared.model.hold import Price
 
 _ACTION: Final = {"none": 0, "low": 10, "medium": 25, "high": 40}
 # What one target of the kind carries: a node has many workloads, a claim and a StatefulSet have data.

@@ -43,7 +43,8 @@ class Price(Model):
     undo: bool = False
 
     def text(self) -> str:
-        touched = f"{self.touches.count} of {self.touches.population} {self.touches.unit}" if self.touches.count else ""
+        count, all_, unit = self.touches.count, self.touches.population, self.touches.unit
+        touched = f"{count} of {all_} {unit}s" if count else ""
         return ", ".join(filter(None, (
             f"touches {touched}" if touched else "touches nothing",
             f"{self.pods} pods",

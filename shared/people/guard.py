@@ -72,8 +72,12 @@ def _place(
     widest = max(_HOUR, _number(policy.get("blast_ms")))
     pairs = store.read("ZRANGE", keys["rate"], f"({now - widest}", "+inf", "BYSCORE", "LIMIT", 0, _RATES, "WITHSCORES")
     grants = [(int(float(score)), member.split("|")) for member, score in _pairs(pairs)]
-    live = {attempt: value.split("|", 4) for attempt, value in store.hash(keys["live"]).items()}
-    running = {attempt: parts for attempt, parts in live.items() if len(parts) == 5 and _number(parts[0]) > now}  # noqa: PLR2004
+    live = {attempt: value.split("|", 6) for attempt, value in store.hash(keys["live"]).items()}
+    running = {
+        attempt: (parts[2], parts[6], parts[0])
+        for attempt, parts in live.items()
+        if len(parts) == 7 and parts[1] == "1" and _number(parts[0]) > now  # noqa: PLR2004  as record.lua packs them
+    }
     scopes = [store.hash(one.key) for one in known if one.kind == "scope"]
     breakers = [(one.rest, store.hash(one.key)) for one in known if one.kind == "breaker"]
     listed = [told for fields in scopes if (told := _scope(fields, policy, now))]
@@ -83,10 +87,10 @@ def _place(
         "cluster": cluster,
         "storm": _storm(store.hash(keys["storm"])),
         "running": [
-            {"attempt": attempt, "action": parts[1], "scope": parts[4], "until": _until(parts[0], now)}
-            for attempt, parts in sorted(running.items())
+            {"attempt": attempt, "action": action, "scope": scope, "until": _until(until, now)}
+            for attempt, (action, scope, until) in sorted(running.items())
         ],
-        "budgets": _budgets(grants, [parts[1] for parts in running.values()], policy, now),
+        "budgets": _budgets(grants, [action for action, _, _ in running.values()], policy, now),
         "breakers": [_breaker(name, fields, policy, now) for name, fields in sorted(breakers, key=lambda one: one[0])],
         "scopes": listed[:LISTED],
         "scopes_omitted": max(0, len(listed) - LISTED),

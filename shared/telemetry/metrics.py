@@ -28,9 +28,7 @@ class Family(NamedTuple):
 FAMILIES: Final[dict[str, Family]] = {
     "alerts_accounted": Family("counter", "Alerts whose end is known, by how: opened, joined, closed, told and so on"),
     "alerts_received": Family("counter", "Distinct alerts taken into the ledger"),
-    "approvals_void": Family(
-        "counter", "Approvals that came to nothing, by the check that refused"
-    ),
+    "approvals_void": Family("counter", "Approvals that came to nothing, by the check that refused"),
     "attempt_seconds": Family("histogram", "From the start of an attempt to its end, by action"),
     "attempts": Family("counter", "Attempts begun, by action and mode"),
     "audit_alarms": Family("counter", "Audit chains that did not hold when they were to be sealed"),
@@ -52,6 +50,7 @@ FAMILIES: Final[dict[str, Family]] = {
     "incidents_opened": Family("counter", "Incidents opened, by family"),
     "loops": Family("counter", "Events stopped because they had come round too often"),
     "outcomes": Family("counter", "Ends of attempts, by action and outcome"),
+    "policy_refused": Family("counter", "Policies that could not be read, the last good one staying in force"),
     "promotions": Family("counter", "Steps up the ladder of autonomy, made by people, by action"),
     "promotions_proposed": Family("counter", "Records good enough for a step up, by action"),
     "reconcile_without_watchdog": Family("counter", "Comparisons with AlertManager left out for want of its Watchdog"),

@@ -261,18 +261,18 @@ class TestModes:
 
     def test_a_part_is_named_in_the_answer_and_in_the_status(self, akeso):
         said = akeso("stop", "--namespace", "shop", *WHY)
-        assert said.stdout == "mode stop for namespace shop, by ada (typed name): looks right\n"
+        assert said.stdout == "mode stop for namespace shop, by ada: looks right\n"
         shown = akeso("status").stdout
         assert "mode       run\n" in shown
-        assert "held       namespace shop (stop: looks right, by ada (typed name))\n" in shown
+        assert "held       namespace shop (stop: looks right, by ada)\n" in shown
 
     def test_what_is_still_held_is_told_when_something_is_let_go(self, akeso):
         akeso("freeze", "--tenant", "bank", "--cluster", "prod", *WHY)
         akeso("stop", "--action", "restart_pod", *WHY)
         said = akeso("resume", "--action", "restart_pod", *WHY)
         assert said.stdout.splitlines() == [
-            "mode run for action restart_pod, by ada (typed name): looks right",
-            "still held: cluster bank.prod (freeze: looks right, by ada (typed name))",
+            "mode run for action restart_pod, by ada: looks right",
+            "still held: cluster bank.prod (freeze: looks right, by ada)",
         ]
 
     @pytest.mark.parametrize("word", ["stop", "freeze", "resume"])

@@ -10,7 +10,7 @@ from shared.cli import _out
 
 WHY = ("--reason", "looks right")
 RISK = {"score": 55, "parts": {"action": 20, "hour": 35}}
-PRICE = {"touches": {"unit": "pods", "count": 2, "population": 3}, "pods": 2, "downtime_s": 30, "undo": True}
+PRICE = {"touches": {"unit": "pod", "count": 2, "population": 3}, "pods": 2, "downtime_s": 30, "undo": True}
 HERE = "{akeso}:default:default:"
 
 
@@ -118,9 +118,9 @@ class TestGuard:
         write(world, "{akeso}:policy", rate_minute="1", breaker_failures="5", promote_after="1", windows=[
             {"name": "night", "kind": "maintenance", "at": [[now - 1000, now + 12_500_000]]},
         ])  # fmt: skip
-        world.here.state.store.read("ZADD", HERE + "rate", now, "g1|restart_pod|shop|pods|1|")
+        world.here.state.store.read("ZADD", HERE + "rate", now, "g1|restart_pod|shop|pod|1|")
         write(world, HERE + "breaker:restart_pod:Pod", state="open", open_until=later, fails=[])
-        write(world, HERE + "live", g1=f"{later}|restart_pod|shop|1|Deployment/shop/web")
+        write(world, HERE + "live", g1=f"{later}|1|restart_pod|shop|scope||Deployment/shop/web")
         write(world, HERE + "storm", since=str(now), why="too much at once")
         write(world, f"{HERE}scope:{1:040x}", name="Deployment/shop/web", lease="g1", lease_until=later, **{
             "cap:restart_pod": "approve", "record:restart_pod": {"row": 3, "n": 3, "bad": 0},
@@ -129,7 +129,7 @@ class TestGuard:
         assert said.exit_code == 0
         for line in (
             r"mode +run", r"stop of +namespace\.shop bad deploy", r"maintenance +night: open for 3 h \d+ min",
-            r"storm +since 20.*: too much at once", r"rate-minute +1 of 1 +in \d+ s",
+            r"storm +since 20.*: too much at once", r"rate-minute +1 of 1 +in (1 min|\d+ s)",
             r"restart_pod +Pod +open +0 of 5 +3 h \d+ min", r"restart_pod +Deployment/shop/web +g1 +3 h \d+ min",
             r"Deployment/shop/web +3 h \d+ min", r"restart_pod +Deployment/shop/web +approve +3 +0 of 3",
             r"has earned it: akeso promote restart_pod Deployment/shop/web --reason \.\.\.",

@@ -56,3 +56,10 @@ class TestAThousandAlerts:
         assert len(scene.new()) <= 21
         assert len(scene.writes(namespace)) <= 20
         assert scene.counters().get("dead_letters", 0) == 0
+
+        scene.resolve(*alerts)
+        scene.pass_(900)
+        assert scene.counters()["storms_over_total"] == 1
+        namespace, alert = scene.patient()
+        scene.fire(alert)
+        scene.until_word("succeeded", namespace)

@@ -41,7 +41,7 @@ class TestTheFields:
             "rate_minute": 10, "rate_hour": 100, "rate_action": 20, "rate_namespace": 30, "min_cooldown": 0,
             "storm_new": 20, "storm_window": 300_000, "storm_failing": 30, "person_ms": 900_000,
             "oscillation_ms": 21_600_000, "repeats": 3, "resource_changes": 4, "resource_ms": 7_200_000,
-            "concurrency": 3, "concurrency_action": 2, "blast_ms": 3_600_000, "blast_workload": 50,
+            "concurrency": 3, "concurrency_action": 2, "blast_ms": 600_000, "blast_workload": 50,
             "blast_namespace": 30, "blast_pool": 20, "blast_nodes": 10, "blast_most": 20, "breaker_failures": 5,
             "breaker_window": 3_600_000, "breaker_open": 1_800_000, "backoff_base": 60_000, "backoff_max": 3_600_000,
             "risk_approve": 60, "risk_refuse": 90, "promote_after": 5, "promote_false": 10, "demote_after": 1,

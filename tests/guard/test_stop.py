@@ -157,7 +157,7 @@ class TestAConfigMapThatSomebodyHasEmptied:
         world.sweep()
 
         assert {key: data(world)[key] for key in ("mode", "reason", "by")} == {
-            "mode": "freeze", "reason": "a sale", "by": "ada (typed name)",
+            "mode": "freeze", "reason": "a sale", "by": "ada",
         }  # fmt: skip
 
     def test_one_part_is_lifted_all_the_same_by_a_persons_word(self, world, held):

@@ -137,8 +137,8 @@ class TestBudgets:
 
     def test_what_runs_now_and_not_what_ended(self, kept, place):
         kept.policy(concurrency=1, concurrency_action=2)
-        kept.hash(HERE + "live", g1=f"{kept.now + MINUTE}|restart_pod|shop|1|Deployment/shop/web",
-                  g2=f"{kept.now - 1}|restart_pod|shop|1|Deployment/shop/old", g3="odd")  # fmt: skip
+        kept.hash(HERE + "live", g1=f"{kept.now + MINUTE}|1|restart_pod|shop|scope||Deployment/shop/web",
+                  g2=f"{kept.now - 1}|1|restart_pod|shop|scope||Deployment/shop/old", g3="odd")  # fmt: skip
         said = place()
         assert [(one["attempt"], one["scope"]) for one in said["running"]] == [("g1", "Deployment/shop/web")]
         assert budget(said, "concurrency")["full"] is True

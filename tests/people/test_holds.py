@@ -11,7 +11,7 @@ from shared.model.hold import Hold
 
 WHY = {"reason": "looks right"}
 RISK = {"score": 55, "parts": {"action": 20, "kind": 10, "hour": 25, "history": 0}}
-PRICE = {"touches": {"unit": "pods", "count": 2, "population": 3}, "pods": 2, "downtime_s": 30, "undo": True}
+PRICE = {"touches": {"unit": "pod", "count": 2, "population": 3}, "pods": 2, "downtime_s": 30, "undo": True}
 
 
 def amend(world, incident, **fields):

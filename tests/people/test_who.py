@@ -177,7 +177,8 @@ class TestTheSharedToken:
     @pytest.mark.parametrize("word", ["stop", "freeze"])
     def test_keeps_the_machine_still_under_a_typed_name(self, world, held, word):
         assert did(world, word, held, world.shared) == (
-            200, {"mode": word, "reason": "looks right", "by": "eve (typed name)", "remembered": True},
+            200, {"mode": word, "reason": "looks right", "by": "eve (typed name)", "remembered": True, "scope": "",
+            "scopes": {}},
         )  # fmt: skip
 
     def test_must_say_who_stops(self, world):
