@@ -8,23 +8,23 @@ alone.
 from shared import clock
 from shared.alert.reconcile import reconcile
 from shared.audit.sealing import seal_new
-from shared.errors import AkesoError, UnavailableError
+from shared.errors import AkesoError, EpochError, UnavailableError
 from shared.event.app import Outcome, serve
 from shared.event.codec import Event
 from shared.event.here import Here
-from shared.guard.load import load
+from shared.guard.load import lacking, load
 from shared.kube.errors import KubeError
 from shared.model.base import Model
 from shared.state.transitions import Cause
 from shared.sweep.due import publish_due
-from shared.sweep.outage import Outage
+from shared.sweep.outage import BLIND, FORGETFUL, Outage
 from shared.sweep.targets import count
 from shared.telemetry import log
 
 RECONCILE_MS = 300_000
 
 _log = log.get("akeso.sweeper")
-_outage = Outage()
+_blind, _forgetful = Outage(BLIND), Outage(FORGETFUL)
 _reconciled = {"at": 0}  # of this one warm process; another one compares once more, which costs nothing
 
 
@@ -35,13 +35,24 @@ def sweep(event: Event, data: Model, here: Here) -> Outcome:
         loaded = _load(here, cause)
         published = publish_due(here, cause)
     except UnavailableError as error:
-        _outage.began(here, cause, error)
+        if error.reason == "redis" or isinstance(error, EpochError):
+            _blind.began(here, cause, f"Akeso is blind: {error}")
         raise
-    _outage.ended(here)
+    _blind.ended(here, "Akeso sees again: Redis answers")
+    _say_what_redis_lacks(here, cause)
     if published:
         _log.info("published", entries=published)
     _beside(here, cause, hydrated=loaded == "hydrated")
     return None
+
+
+def _say_what_redis_lacks(here: Here, cause: Cause) -> None:
+    """`load` has stopped everything new for it. What is due goes on: people are to be told of the rest."""
+    with here.redis_may_be_gone():  # or the ticket system: then at the next tick
+        if lacks := lacking(here):
+            _forgetful.began(here, cause, f"Akeso does nothing new: Redis may forget, it lacks {lacks}")
+        else:
+            _forgetful.ended(here, "Akeso acts again: Redis forgets nothing")
 
 
 def _load(here: Here, cause: Cause) -> str:

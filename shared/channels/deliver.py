@@ -135,6 +135,6 @@ def _commands(incident: str, reasons: list[str]) -> list[str]:
     return commands
 
 
-def seeing(incident: str) -> Ticket:
+def over(incident: str, what: str) -> Ticket:
     """What is said when an outage is over, under the same correlation id."""
-    return Ticket(incident=incident, title="Akeso sees again", reasons=("Redis answers again",))
+    return Ticket(incident=incident, title=what, reasons=(what,))

@@ -5,15 +5,18 @@ and with what was open before handed to people. A policy that cannot be read lea
 """
 
 import secrets
+from typing import Final
 
 from shared import clock
 from shared.event.here import Here
 from shared.guard import source
 from shared.guard import stop as stops
 from shared.guard.flat import flat
+from shared.state.client import PREFIX
 from shared.state.transitions import Cause
 from shared.telemetry import log
 
+LOST: Final = "akeso-state"  # the ticket about what Redis has lost
 _log = log.get("akeso.load")
 
 
@@ -30,7 +33,7 @@ def load(here: Here, cause: Cause, *, lifted: str = "") -> str:
         fresh=secrets.token_hex(16),
         # Anew each time, though it be the same policy: its windows are known some days ahead only.
         policy=flat(found.policy, found.revision) | {"origin": found.origin} if found.policy else None,
-        stop=halted.stop,
+        stop=_at_least(halted.stop, lacking(here)),
         hydrate=True,
         embargo=0 if halted.first else here.settings.embargo_s * 1000,
         people_before=not halted.first,
@@ -39,9 +42,33 @@ def load(here: Here, cause: Cause, *, lifted: str = "") -> str:
         _tell(here, cause, found)
     if result["state"] == "hydrated":
         _log.warning("hydrated", first_installation=halted.first, epoch=result["epoch"][:8])
+        if not halted.first:
+            _tell_of_loss(here, cause)
     if result["state"] == "hydrated" or ((halted.bare or halted.lacks) and result["state"] != "lost"):
         stops.mend(here, halted)
     return str(result["state"])
+
+
+def lacking(here: Here) -> str:
+    """What Redis lacks to forget nothing; on one machine nobody asks. Raises UnavailableError."""
+    return "" if here.settings.dev else here.state.store.durable()
+
+
+def _at_least(stop: dict[str, object], lacks: str) -> dict[str, object]:
+    """While Redis may forget limits and leases nothing new begins, whatever the ConfigMap says; it is left as it is."""
+    if not lacks or stop["mode"] != "run":
+        return stop
+    return stop | {"mode": "stop", "reason": f"Redis lacks {lacks}", "by": "akeso"}
+
+
+def _tell_of_loss(here: Here, cause: Cause) -> None:
+    """Tell people once per loss; the time keeps one apart from the next."""
+    epoch = here.state.store.hash(f"{PREFIX}:epoch")
+    until = clock.iso(int(float(epoch.get("embargo_until", 0))))
+    reason = (
+        f"state was lost at {clock.iso(clock.now_ms())}: what was open is for people, nothing is done before {until}"
+    )
+    here.state.put(cause, untold={"incident": LOST, "reason": reason, "at": clock.now_ms()})
 
 
 def _tell(here: Here, cause: Cause, found: source.Found) -> None:
