@@ -13,6 +13,7 @@ from shared.settings import Redis, Settings
 from shared.state.client import Store
 from shared.state.transitions import State
 from tests.conftest import ENGINES, engine
+from tests.state.redis_proxy import RedisProxy
 from tests.state.redis_sentinel import Sentineled, until
 from tests.state.world import World
 
@@ -152,7 +153,28 @@ class TestAFailover:
             world.take("l")
 
 
+class TestAReplica:
+    @pytest.mark.usefixtures("world")
+    def test_is_not_believed_though_it_has_its_masters_epoch(self, replicated, sim, tmp_path):
+        until(replicated.at_rest, "the replica is late")
+        store = store_of(replicated.replica().url, tmp_path)
+        beside = World(State(store), sim, None)
+        with pytest.raises(EpochError):
+            beside.take("l")
+        assert beside.load(policy=POLICY, stop=RUN) == {"state": "lost"}
+        store._redis.close()
+
+
 class TestSentinels:
+    @pytest.mark.usefixtures("world")
+    def test_that_hang_cost_a_call_only_their_share(self, replicated, sim, tmp_path):
+        with RedisProxy(replicated.ports[0]) as first, RedisProxy(replicated.ports[1]) as second:
+            first.be("mute")
+            second.be("mute")
+            store = store_of(replicated.url_of(first.port, second.port, replicated.ports[2]), tmp_path)
+            assert World(State(store), sim, None).take("l") == ["post"]
+            store._redis.close()
+
     @pytest.mark.usefixtures("world")
     def test_that_do_not_answer_are_passed_over(self, replicated, sim, tmp_path):
         store = store_of(replicated.url_of(1, 2, *replicated.ports[:1]), tmp_path)
