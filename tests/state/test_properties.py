@@ -9,7 +9,7 @@ from shared.guard.load import flat
 from shared.guard.policy import Policy
 from shared.state import client
 from tests.conftest import CALM, ENGINES, engine
-from tests.state.machine import Limits
+from tests.state.machines.limits import Limits
 from tests.state.world import MINUTE, World
 
 PLAYED = settings(

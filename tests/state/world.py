@@ -44,6 +44,18 @@ class World:
     def advance(self, ms: int) -> int:
         return self.sim.advance(ms)
 
+    def age(self, ms: int) -> None:
+        """Time goes on, and what has outlived its time to live by then is gone, as by Redis' own clock."""
+        self.sim.jump(self.now + ms)
+        names = list(self.redis.scan_iter(count=10_000))
+        with self.redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.pttl(name)
+            left = [(name, lives) for name, lives in zip(names, pipe.execute(), strict=True) if lives >= 0]
+            for name, lives in left:
+                pipe.pexpire(name, lives - ms)
+            pipe.execute()
+
     def cause(self, fn: str = "test", id: str = "") -> Cause:  # noqa: A002
         return Cause(fn, f"/akeso/{fn}", id or f"e{next(self._numbers)}", TENANT, CLUSTER)
 
@@ -226,7 +238,8 @@ class World:
 
     def budget(self) -> dict[str, Any]:
         """All that limits and leases are made of."""
-        parts = (self.key("rate"), self.key("attempts", ""), self.key("scope", ""))
+        names = ("rate", "attempts:", "scope:", "live", "breaker:")
+        parts = tuple(self.key(name) for name in names)
         return self._contents([name for name in self.redis.scan_iter(count=10_000) if name.startswith(parts)])
 
     def dump(self) -> dict[str, Any]:
