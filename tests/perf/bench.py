@@ -18,15 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import redis
 
 from shared import clock
 from shared.dev.broker import Broker
 from shared.dev.broker_event import Event
 from shared.dev.processes import Functions, Service
-from shared.state.transitions import Cause
 from tests.flows.harness import Scene, a_world, group
-from tests.perf import examples, stop
+from tests.perf import examples, guard, stop
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "build" / "bench.jsonl"
@@ -114,36 +112,6 @@ def modules() -> None:
         row("modules: bare functions-framework", baseline, "modules")
         for function in sorted(path.parent.name for path in (ROOT / "functions").glob("*/main.py")):
             row(f"modules: {function}", examples.modules_of(f"functions/{function}/main.py", {}), "modules", baseline)
-
-
-# The guard's decision -----------------------------------------------------------------------------------------------
-
-
-def admit() -> None:
-    with tempfile.TemporaryDirectory() as folder, a_world(Path(folder) / "w") as world:
-        state, client = examples.state_of(world), redis.Redis.from_url(world.redis_url)
-        proposals = examples.proposals(state, 1500)
-        sha = client.script_load("return 1")
-        store = state.store
-
-        def floor(count: int) -> float:
-            began = time.perf_counter()
-            for _ in range(count):
-                store._redis.evalsha(sha, 1, "{akeso}", "{}")
-            return count / (time.perf_counter() - began)
-
-        def real(batch: list[tuple[Cause, dict[str, Any]]]) -> float:
-            began = time.perf_counter()
-            for cause, proposal in batch:
-                state.admit(cause, **proposal)
-            return len(batch) / (time.perf_counter() - began)
-
-        pairs = [(real(proposals[n : n + 100]), floor(100)) for n in range(0, len(proposals), 100)][1:]
-        row(
-            "admit per second", statistics.median(pair[0] for pair in pairs), "1/s",
-            round(statistics.median(pair[1] for pair in pairs), 3),
-        )  # fmt: skip
-        row("admit: ratio pair by pair, median", statistics.median(a / b for a, b in pairs), "x")
 
 
 # The warm chain -----------------------------------------------------------------------------------------------------
@@ -254,7 +222,7 @@ def _children(pid: int) -> list[int]:
 
 
 PARTS = {
-    "cold": cold_start, "modules": modules, "admit": admit, "chain": chain, "storm": storm,
+    "cold": cold_start, "modules": modules, "guard": lambda: guard.measure(row), "chain": chain, "storm": storm,
     "stop": lambda: stop.play(row, POLICY),
 }  # fmt: skip
 
