@@ -96,30 +96,34 @@ local function running(action)
   return found
 end
 
--- What was granted in the last hour, oldest first.
+-- What was granted in the last hour to this action, or in this namespace, oldest first. Only names are taken from the
+-- log, because there may be a thousand of them.
 local granted
-local function spent()
-  if granted then return granted end
-  granted = {}
-  local flat = redis.call('ZRANGEBYSCORE', k('rate'), '(' .. (now - HOUR), '+inf', 'WITHSCORES')
-  for i = 1, #flat, 2 do
-    local action, namespace, unit, n, pool = string.match(flat[i], '^[^|]*|([^|]*)|([^|]*)|([^|]*)|([^|]*)|(.*)$')
-    granted[#granted + 1] = {
-      at = num(flat[i + 1]), action = action, namespace = namespace, unit = unit, n = num(n), pool = pool,
-    }
+local function granted_to(field)
+  if granted then return granted[field] end
+  granted = { action = {}, namespace = {} }
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', k('rate'), '(' .. (now - HOUR), '+inf')) do
+    local action, namespace = string.match(member, '^[^|]*|([^|]*)|([^|]*)|')
+    if action == req.action then granted.action[#granted.action + 1] = member end
+    if namespace == req.namespace then granted.namespace[#granted.namespace + 1] = member end
   end
-  return granted
+  return granted[field]
 end
 
 -- There is room again when so many have left the span that one fits under the limit.
-local function rate(span, limit, field, value)
-  local times = {}
-  for _, one in ipairs(spent()) do
-    if one.at > now - span and (not field or one[field] == value) then times[#times + 1] = one.at end
-  end
-  local used = #times
+local function rate(span, limit)
+  local since = '(' .. (now - span)
+  local used = redis.call('ZCOUNT', k('rate'), since, '+inf')
   if used < limit then return false, limit, used end
-  return true, limit, used, times[used - limit + 1] + span
+  local oldest = redis.call('ZRANGEBYSCORE', k('rate'), since, '+inf', 'WITHSCORES', 'LIMIT', used - limit, 1)
+  return true, limit, used, num(oldest[2]) + span
+end
+
+local function rate_of(field, limit)
+  local members = granted_to(field)
+  local used = #members
+  if used < limit then return false, limit, used end
+  return true, limit, used, num(redis.call('ZSCORE', k('rate'), members[used - limit + 1])) + HOUR
 end
 
 -- `share` percent of a population, but never less than one: a workload of one pod can be healed, too.
@@ -138,10 +142,23 @@ end
 
 local function share(population, percent) return math.max(1, math.floor(population * num(percent) / 100)) end
 
+-- What was touched within the blast window, oldest first.
+local spent
 local function touched(field, value)
+  if not spent then
+    spent = {}
+    local since = '(' .. (now - num(policy.blast_ms))
+    local flat = redis.call('ZRANGEBYSCORE', k('rate'), since, '+inf', 'WITHSCORES')
+    for i = 1, #flat, 2 do
+      local namespace, unit, n, pool = string.match(flat[i], '^[^|]*|[^|]*|([^|]*)|([^|]*)|([^|]*)|(.*)$')
+      if num(n) > 0 then
+        spent[#spent + 1] = { at = num(flat[i + 1]), namespace = namespace, unit = unit, n = num(n), pool = pool }
+      end
+    end
+  end
   local found = {}
-  for _, one in ipairs(spent()) do
-    if one.at > now - num(policy.blast_ms) and one.n > 0 and one[field] == value then found[#found + 1] = one end
+  for _, one in ipairs(spent) do
+    if one[field] == value then found[#found + 1] = one end
   end
   return found
 end
@@ -331,9 +348,9 @@ local CHECKS = {
   end },
   { name = 'rate-minute', judge = function() return rate(60000, num(policy.rate_minute)) end },
   { name = 'rate-hour', judge = function() return rate(HOUR, num(policy.rate_hour)) end },
-  { name = 'rate-action', judge = function() return rate(HOUR, num(policy.rate_action), 'action', req.action) end },
+  { name = 'rate-action', judge = function() return rate_of('action', num(policy.rate_action)) end },
   { name = 'rate-namespace', judge = function()
-    return rate(HOUR, num(policy.rate_namespace), 'namespace', req.namespace)
+    return rate_of('namespace', num(policy.rate_namespace))
   end },
   { name = 'breaker', judge = function()
     if breaker.state ~= 'open' then return false, num(policy.breaker_failures), #list(breaker.fails) end
