@@ -275,4 +275,6 @@ def _what_next(world: World, screen: _Screen) -> None:
         ("akeso undo ATTEMPT --reason ...", "take a change back"),
     ):
         screen.say(f"  .venv/bin/{command:<40}{meaning}")
+    if others := list(world.people.values())[1:]:
+        screen.say(f"as somebody else, for a second yes: AKESO_TOKEN_FILE={others[0]} .venv/bin/akeso ...")
     screen.say("Ctrl-C ends it", "dim")

@@ -10,7 +10,7 @@ import redis
 
 from shared import clock
 from shared.dev import redis as embedded
-from shared.dev.world import World
+from shared.dev.world import PEOPLE, World
 from shared.errors import AkesoError
 
 
@@ -53,6 +53,16 @@ class TestAWorld:
         assert not any(map(_is_open, urls))
         assert _of(tmp_path) == set()
         assert "AKESO_CLOCK_FILE" not in os.environ
+
+    def test_knows_two_people_by_tokens_that_nobody_else_can_read(self, tmp_path):
+        with World(tmp_path / "world", pinging=False) as world:
+            assert list(world.people) == list(PEOPLE)
+            for name, file in world.people.items():
+                assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+                body = {"mode": "run", "reason": "a test"}
+                assert world.api("POST", "v1/stop", body, person=name).json()["by"] == name
+            file.write_text(world.secret("api-token"))
+            assert world.api("POST", "v1/stop", body, person=name).status_code == 403
 
     def test_starts_without_what_an_earlier_one_knew_but_with_its_tickets(self, tmp_path):
         old = ("redis/appendonly.aof", "secrets/event-hmac", "failpoints/before-write", "logs/guard.log", "clock.json")

@@ -39,6 +39,36 @@ def evict(to):
     to.evict("shop", "p", uid="u", resource_version="7", annotations={"a": "b"})
 
 
+class TestReviews:
+    SPEC = {"token": "of-a-person", "audiences": ["akeso"]}  # noqa: RUF012
+
+    def test_ask_about_somebody_and_answer_the_status(self, to, server):
+        server.answers = [(201, {"kind": "TokenReview", "status": {"authenticated": True}})]
+        assert to.review("TokenReview", self.SPEC) == {"authenticated": True}
+        (sent,) = server.seen
+        assert (sent.method, sent.path) == ("POST", "/apis/authentication.k8s.io/v1/tokenreviews")
+        assert json.loads(sent.body) == {
+            "apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": self.SPEC,
+        }  # fmt: skip
+
+    @pytest.mark.parametrize("answer", [{}, {"status": None}, {"status": []}, {"status": "Success"}])
+    def test_of_an_answer_without_a_status_is_nothing(self, to, server, answer):
+        server.answers = [(201, answer)]
+        assert to.review("TokenReview", self.SPEC) == {}
+
+    def test_are_tried_twice_because_nothing_is_stored(self, to, server):
+        server.answers = [(503, {}), (201, {"status": {"allowed": True}})]
+        assert to.review("SubjectAccessReview", {"user": "ada"}) == {"allowed": True}
+        assert len(server.seen) == 2
+
+    @pytest.mark.parametrize("status", [400, 401, 403, 409, 500, "close"])
+    def test_that_fail_say_nothing_of_the_token(self, to, server, status):
+        server.answers = [(status, {"message": "no"})]
+        with pytest.raises(KubeError) as failed:
+            to.review("TokenReview", self.SPEC)
+        assert "of-a-person" not in f"{failed.value!r} {failed.value.__cause__!r}"
+
+
 class TestRequests:
     def test_every_request_carries_the_token_and_names_itself(self, to, server):
         server.answers = [(200, {"items": [], "metadata": {}})]
