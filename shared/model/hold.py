@@ -111,11 +111,11 @@ class Hold(Model):
 
 
 def who_may(action: str, scope: str) -> str:
-    """Say who may approve it, as the command that lets Kubernetes tell."""
+    """Say who may approve it, and how Kubernetes tells of somebody: of what is no type, kubectl can only list."""
     namespace = Scope.of_key(scope).namespace
-    where = f"-n {namespace}" if namespace else "in the whole cluster"
-    asked = f"kubectl auth can-i approve {RESOURCE}.{GROUP}/{action}" + (f" -n {namespace}" if namespace else "")
-    return f"whoever has the verb approve on {RESOURCE}.{GROUP} {where} ({asked} --as NAME)"
+    where = f"in namespace {namespace}" if namespace else "in the whole cluster"
+    asked = "kubectl auth can-i --list" + (f" -n {namespace}" if namespace else "")
+    return f"whoever has the verb approve on {RESOURCE}.{GROUP} for {action} {where} ({asked} --as NAME)"
 
 
 def difference(plan: Plan) -> list[str]:

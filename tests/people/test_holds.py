@@ -46,8 +46,10 @@ class TestWhatWaits:
         assert one["risk"]["text"] == "55 of 100 (action 20, kind 10, hour 25)"
         assert one["price"]["text"] == "touches 2 of 3 pods, 2 pods, about 30 s of downtime, can be taken back"
         assert (one["needs"], one["given"], one["missing"], one["author"]) == (2, ["bo"], 1, "cy")
-        assert "approve on remediations.akeso.dev" in one["may_approve"]
-        assert one["may_approve"].endswith("remediations.akeso.dev/scale_deployment -n shop --as NAME)")
+        assert one["may_approve"] == (
+            "whoever has the verb approve on remediations.akeso.dev for scale_deployment in namespace shop "
+            "(kubectl auth can-i --list -n shop --as NAME)"
+        )
         assert 0 < one["left_s"] <= 3600
         assert clock.parse_ms(one["deadline"]) > clock.now_ms()
 
