@@ -42,13 +42,17 @@ class TestAHold:
         assert [line["plan_hash"] for line in asked] == [line["plan_hash"] for line in granted]
         assert "ada" in str(granted[0]["approvers"])
 
-    def test_approved_for_a_world_that_has_changed_is_held_anew(self, play, held):
+    def test_approved_for_a_world_that_has_changed_is_void_and_held_anew_once_that_hand_is_gone(self, play, held):
         namespace, incident = held
         first = _hold(play, incident)
         play.pass_(7200, step=1200)
         play.cluster.edit("Deployment", namespace, "web", {"spec": {"replicas": 2}})
 
         play.says(f"holds/{incident}/approve")
+        play.until(lambda: play.lines(incident, "void"))
+        (void,) = play.lines(incident, "void")
+        assert (void["check"], "kubectl-edit" in void["text"]) == ("person", True)
+        play.pass_(960, step=120)
         play.until(lambda: len(play.lines(incident, "held")) == 2)
 
         assert play.writes(namespace) == []
