@@ -13,7 +13,7 @@ from shared.event.here import Here
 from shared.kube import facts as cluster
 from shared.kube.errors import KubeError
 from shared.kube.write import put_configmap
-from shared.model.stop import halt, scoped
+from shared.model.stop import halt, plain, scoped
 from shared.state.client import PREFIX
 
 STOP: Final = cluster.STOP_CONFIGMAP
@@ -45,7 +45,7 @@ def find(here: Here, lifted: str = "") -> Found:
         if known.get("mode", "run") != "run":
             kept, mode = dict(known), "freeze" if known["mode"] == "freeze" else "stop"
         lacks |= {key: kept[key] for key in ("reason", "by", "since") if key in kept} | {"mode": mode}
-    scopes = {key: value[:_VALUE] for key, value in (remembered | there).items()}
+    scopes = {key: plain(value)[:_VALUE] for key, value in (remembered | there).items()}
     stop: dict[str, object] = {
         "mode": mode,
         "reason": kept.get("reason", ""),

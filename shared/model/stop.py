@@ -28,6 +28,13 @@ def mode_of(value: str) -> StopMode:
     return "stop" if value == "stop" or value.startswith("stop:") else "freeze"
 
 
+def plain(value: str) -> str:
+    """The same value in words that nobody can read another way."""
+    if value.startswith(("stop:", "freeze:")) or value in _ORDER[1:]:
+        return value
+    return f"freeze: {value}" if value else "freeze"
+
+
 def scoped(data: Mapping[str, str]) -> dict[str, str]:
     """The scoped keys among these."""
     return {key: value for key, value in data.items() if key.startswith(_KINDS)}

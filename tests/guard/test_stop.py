@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.dev import redis as embedded
-from shared.model.stop import Halt, halt, keys, mode_of, scoped
+from shared.model.stop import Halt, halt, keys, mode_of, plain, scoped
 from tests.people.world import world as made
 
 HOME = "akeso-system"
@@ -26,6 +26,13 @@ class TestAValue:
     )  # fmt: skip
     def test_that_says_anything_else_is_a_freeze(self, value):
         assert mode_of(value) == "freeze"
+
+    @pytest.mark.parametrize(
+        "value", ["stop", "stop:", "freeze", "freeze: why", "", "run", "halt", "stop it", "x" * 1000]
+    )
+    def test_means_the_same_in_plain_words(self, value):
+        assert mode_of(plain(value)) == mode_of(value)
+        assert plain(plain(value)) == plain(value)
 
 
 class TestAWrite:
@@ -96,8 +103,19 @@ class TestLoading:
         put(world, {"namespace.shop": "stop: a sale", "action.restart_pod": "halt"})
 
         assert world.sweep() == "renewed"
-        assert remembered(world) == {"namespace.shop": "stop: a sale", "action.restart_pod": "halt"}
+        assert remembered(world) == {"namespace.shop": "stop: a sale", "action.restart_pod": "freeze: halt"}
         assert world.sweep() == "kept"
+
+    @pytest.mark.parametrize("value", ["stop it", "stop!", "stop1", "stop\n", "Stop: why", "", "run", "stop : why"])
+    def test_lets_the_guard_understand_no_less_than_the_executors_do(self, world, value):
+        put(world, {"namespace.shop": value})
+        world.sweep()
+        world.checkout()
+
+        said = world.drive(world.alert())[-1]
+
+        assert mode_of(value) == "freeze"
+        assert said.data.check == "freeze"
 
     def test_forgets_what_was_lifted_and_nothing_else(self, world):
         put(world, {"namespace.shop": "stop", "namespace.bank": "stop"})
