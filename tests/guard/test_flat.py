@@ -88,6 +88,13 @@ class TestWindows:
         assert fields["windows_until"] == str(NOW + AHEAD_DAYS * DAY)
         assert past["at"] == []  # still there: outside of it nothing is done
 
+    def test_a_freeze_lasts_through_an_hour_that_occurs_twice_and_a_permission_does_not(self):
+        hour = "from: 02:00, to: 02:30, timezone: Europe/Berlin"
+        text = f"windows: [{{name: a, kind: freeze, {hour}}}, {{name: b, kind: maintenance, {hour}}}]"
+        freeze, maintenance = json.loads(str(made(text, clock.parse_ms("2026-10-24T23:00:00Z"))["windows"]))
+
+        assert [end - start for start, end in (freeze["at"][0], maintenance["at"][0])] == [90 * 60_000, 30 * 60_000]
+
     def test_move_on_with_the_time_while_the_policy_stays(self):
         early, late = made(WINDOWS), made(WINDOWS, NOW + DAY)
 
