@@ -128,6 +128,9 @@ def _commands(incident: str, reasons: list[str]) -> list[str]:
         _, found, rest = reason.partition("akeso undo ")
         if found:
             commands.append(f"akeso undo {rest.split()[0]} --reason ...")
+        _, found, rest = reason.partition("akeso promote ")
+        if found and len(rest.split()) > 1:
+            commands.append(f"akeso promote {' '.join(rest.split()[:2])} --reason ...")
         if reason.startswith(("suggested: ", "would have done: ")):
             commands.append(reason.partition(": ")[2])
         if reason.startswith("held: "):

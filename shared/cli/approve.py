@@ -23,8 +23,6 @@ def command(
         _out.show_json(said)
         return
     _out.say(f"approve: {said['hold']} of {said['incident']}, by {said['by']}")
-    if said["again"]:
-        _out.say(f"{said['by']} had said yes before, which counts once")
     if said["missing"]:
         _out.say(
             "one more yes is missing, by somebody else" if said["missing"] == 1 else f"{said['missing']} are missing"

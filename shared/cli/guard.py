@@ -54,15 +54,21 @@ def _place(place: dict[str, Any]) -> None:
         ),
     )  # fmt: skip
     _rows(
-        ("RUNNING", "SCOPE", "ATTEMPT", "LEFT"),
-        ((one["action"], one["scope"], one["attempt"], _left(one["until"])) for one in place["running"]),
-    )
-    _rows(
-        ("SCOPE", "LEASE", "COOLDOWN", "BACK-OFF"),
+        ("LEASE OF", "SCOPE", "WIDTH", "NOW", "ATTEMPT", "LEFT"),
         (
-            (one["scope"], _left(one["lease_until"]), _left(one["cooldown"]), _left(one["backoff"]))
+            (
+                one["action"], one["scope"], one["width"], "runs" if one["running"] else "is looked at after it",
+                one["attempt"], _left(one["until"]),
+            )
+            for one in place["leases"]
+        ),
+    )  # fmt: skip
+    _rows(
+        ("SCOPE", "COOLDOWN", "BACK-OFF"),
+        (
+            (one["scope"], _left(one["cooldown"]), _left(one["backoff"]))
             for one in place["scopes"]
-            if one["lease_until"] or one["cooldown"] or one["backoff"]
+            if one["cooldown"] or one["backoff"]
         ),
     )
     rungs = [(one["scope"], rung) for one in place["scopes"] for rung in one["ladder"]]

@@ -43,11 +43,12 @@ class Price(Model):
     undo: bool = False
 
     def text(self) -> str:
-        count, all_, unit = self.touches.count, self.touches.population, self.touches.unit
-        touched = f"{count} of {all_} {unit}s" if count else ""
+        touches = self.touches
+        touched = f"disturbs {touches.count} of {touches.population} {touches.unit}s" if touches.count else ""
+        pods = f"{self.pods} pods" if self.pods and touches.unit != "pod" else ""
         return ", ".join(filter(None, (
-            f"touches {touched}" if touched else "touches nothing",
-            f"{self.pods} pods",
+            touched or "disturbs nothing that runs",
+            pods,
             f"about {self.downtime_s:g} s of downtime",
             "can be taken back" if self.undo else "cannot be taken back",
         )))  # fmt: skip

@@ -8,7 +8,7 @@ from shared.event import publish
 from shared.event.here import Here
 from shared.model.facts import Scope
 from shared.model.hold import Hold
-from shared.people import find, timeline
+from shared.people import find, timeline, told
 from shared.people.asks import HoldAsk, UndoAsk
 from shared.people.find import Place
 from shared.people.no import NoError
@@ -40,10 +40,9 @@ def answer(here: Here, asks: Caller, name: str, word: str, ask: HoldAsk) -> dict
         raise NoError(_became(here, place, meant, otherwise=settled["no"]))
     entry = _entry(settled)
     published = at_once(here, lambda: publish.event_of(entry)) if entry else False
-    missing = int(cast("dict[str, Any]", settled).get("missing") or 0)
+    missing = settled.get("missing", 0)
     return {
         "incident": place.id, "hold": meant, "answer": word, "by": by, "missing": missing, "published": published,
-        "again": bool(missing and by in waits.given),
     }  # fmt: skip
 
 
@@ -51,7 +50,6 @@ _BECAME = {
     "approve": "{who} said yes to it at {at}",
     "deny": "{who} said no to it at {at}",
     "expired": "nobody answered it in time; it ended at {at}",
-    "void": "its approval became void at {at}: {text}",
 }
 
 
@@ -65,15 +63,20 @@ def _became(here: Here, place: Place, hold: str, *, otherwise: str = "") -> str:
             return f"nothing waits for an answer at {place.id}"
         hold = str(asked[-1].get("hold", ""))
     mine = [record for record in records if record.get("hold") == hold]
-    ended = [record for record in mine if record.get("what") in _BECAME]
+    ended = [record for record in mine if record.get("what") in _BECAME and not record.get("missing")]
     if ended:
-        last = {"who": "somebody", "at": "?", "text": ""} | ended[-1]
-        return f"{hold} waits no longer: " + _BECAME[str(last["what"])].format_map(last)
-    newer = Hold.of(here.state.store.hash(place.key("hold")))
-    if mine and newer and newer.id != hold:
-        return f"{hold} was replaced by {newer.id}, because the plan is another by now: look at that one"
-    if newer and newer.deadline and newer.deadline < clock.now_ms():
-        return f"{hold} has expired: it could be answered until {clock.iso_ms(newer.deadline)}"
+        last = {"who": "somebody", "at": "?"} | ended[-1]
+        void = [record for record in records[records.index(ended[-1]) :] if record.get("what") == "void"]
+        then = f"; that is void, because {told.sentence(void[-1])}" if void and last["what"] == "approve" else ""
+        return f"{hold} waits no longer: " + _BECAME[str(last["what"])].format_map(last) + then
+    now = Hold.of(here.state.store.hash(place.key("hold")))
+    if now and now.id == hold and now.deadline < clock.now_ms():
+        return f"{hold} has expired: it could be answered until {clock.iso_ms(now.deadline)}"
+    if now and now.id == hold and now.missing:
+        given = " and ".join(now.given)
+        return f"{hold} has the yes of {given} and needs {now.missing} more, by somebody else"
+    if mine and now and now.id != hold:
+        return f"{hold} was replaced by {now.id}, because the plan is another by now: look at that one"
     if mine:
         return f"{hold} waits no longer: the incident went on without it"
     return otherwise or f"no such hold at {place.id}: {hold}"

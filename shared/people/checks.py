@@ -5,11 +5,13 @@ It moves nothing. It is for what waits for a person or was refused, of which the
 
 import contextlib
 import json
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from pydantic import ValidationError
 
-from shared.decide.rules import Choice
+from shared.action.catalogue import Catalogue
+from shared.decide.rules import Choice, choose, shipped
 from shared.errors import AkesoError
 from shared.event.here import Here
 from shared.event.types import TriagedData
@@ -21,39 +23,33 @@ from shared.people import find, look
 from shared.people.find import Place
 from shared.state.client import PREFIX
 
-_DECISIONS = 1_000
+_DECISIONS: Final = 1_000
 
 
 def now(here: Here, place: Place) -> dict[str, Any] | None:
-    """Tell what every check says now; None for what is not open, or of which nothing was held or decided.
+    """Tell what every check says now; None for what is not open, or of which nothing was held or refused.
 
     What cannot be looked at is told as `unknown`, with the reason.
     """
     incident = here.state.store.hash(place.key("incident"))
-    wanted = _wanted(here, place)
-    if incident.get("state") != "open" or wanted is None:
+    hold = Hold.of(here.state.store.hash(place.key("hold")))
+    if incident.get("state") != "open" or not (hold or _refused(here, place)):
         return None
-    action, params = wanted
-    told: dict[str, Any] = {"action": action, "params": params}
     try:
-        return told | _judged(here, place, incident.get("scope", ""), incident.get("family", ""), action, params)
+        return _judged(here, place, incident, hold)
     except (AkesoError, ValidationError) as error:
         why = error.reason if isinstance(error, AkesoError) else "params"
-        return told | {"decision": "unknown", "text": f"it cannot be looked at now: {why}", "checks": []}
+        return {"decision": "unknown", "text": f"it cannot be looked at now: {why}", "checks": []}
 
 
-def _wanted(here: Here, place: Place) -> tuple[str, dict[str, Any]] | None:
-    """Find what waits, else what was decided last about it."""
-    if hold := Hold.of(here.state.store.hash(place.key("hold"))):
-        return hold.action, hold.params
+def _refused(here: Here, place: Place) -> bool:
+    """Whether the last decision about it was a refusal."""
     key = f"{PREFIX}:{place.tenant}:{place.cluster}:decisions"
     for text in here.state.store.read("LRANGE", key, 0, _DECISIONS - 1):
-        if place.id not in text:
-            continue
-        asked = _dict(_dict(text).get("asked"))
-        if asked.get("incident") == place.id and asked.get("mode") != "undo":
-            return str(asked.get("action", "")), _dict(asked.get("params"))
-    return None
+        said = _dict(text) if place.id in text else {}
+        if _dict(said.get("asked")).get("incident") == place.id:
+            return said.get("decision") == "denied"
+    return False
 
 
 def _dict(value: Any) -> dict[str, Any]:
@@ -63,18 +59,26 @@ def _dict(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _judged(here: Here, place: Place, key: str, family: str, action: str, params: dict[str, Any]) -> dict[str, Any]:
+def _judged(here: Here, place: Place, incident: Mapping[str, str], hold: Hold | None) -> dict[str, Any]:
+    key = incident.get("scope", "")
     known = Scope.of_key(key)
-    named = ObjectRef(kind=known.kind, namespace=known.namespace, name=known.name)
-    scope = resolve(here.kube, named)
-    facts = look.take(here, scope, named) if scope else None
+    scope = resolve(here.kube, ObjectRef(kind=known.kind, namespace=known.namespace, name=known.name))
+    facts = look.take(here, scope, None) if scope else None
     if facts is None:
         return {"decision": "unknown", "text": f"{key} is gone", "checks": []}
-    data = TriagedData(incident=place.id, scope=facts.scope, family=family, facts=facts)
-    choice = Choice(action=action, params=params, confidence=1, reasoning="Asked what stands against it.", by="person")
+    tried = here.state.store.read("LRANGE", place.key("tried"), 0, -1)
+    data = TriagedData(
+        incident=place.id, scope=facts.scope, family=incident.get("family", ""), facts=facts, tried=tuple(tried)
+    )
+    choice = (
+        Choice(action=hold.action, params=hold.params, confidence=1, reasoning="What is held.", by="person")
+        if hold
+        else choose(data, Catalogue.home(here.settings.actions_dir), shipped())
+    )
+    told: dict[str, Any] = {"action": choice.action, "params": choice.params}
     plan = look.planned(here, data, choice)
     if isinstance(plan, Refusal):
-        text = f"{action} itself refuses: {plan.reason}, {plan.text}"
-        return {"decision": "refused", "text": text, "checks": []}
+        text = f"{choice.action} itself refuses: {plan.reason}, {plan.text}"
+        return told | {"decision": "refused", "text": text, "checks": []}
     answer = look.judged(here, find.asking(here, place), data, choice, plan)
-    return {"plan": look.shown(plan), **answer, "checks": answer.get("checks") or []}
+    return told | {"plan": look.shown(plan), **answer, "checks": answer.get("checks") or []}

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from shared import clock
 from shared.event.here import Here
+from shared.model.stop import mode_of, scoped
 from shared.people import find
 from shared.people.find import Known
 from shared.state.client import PREFIX
@@ -20,7 +21,6 @@ LISTED: Final = 200  # scopes
 DROPPED: Final = 20
 _RATES: Final = 5_000  # grants within the widest span
 _KINDS: Final = frozenset({"scope", "breaker", "rate", "live", "storm", "dropped", "targets"})
-_SCOPED: Final = ("tenant.", "cluster.", "namespace.", "action.")
 _MINUTE, _HOUR = 60_000, 3_600_000
 
 Fields = Mapping[str, str]
@@ -49,12 +49,10 @@ def guard(here: Here) -> dict[str, Any]:
 
 
 def _stop(stop: Fields) -> dict[str, Any]:
-    """Tell the mode and every scoped stop; what is neither `stop` nor `freeze` counts as freeze, as in `admit`."""
+    """Tell the mode and every scoped stop."""
     scopes = []
-    for name in sorted(name for name in stop if name.startswith(_SCOPED)):
-        word, _, reason = stop[name].partition(":")
-        mode = "stop" if word.strip() == "stop" else "freeze"
-        scopes.append({"scope": name, "mode": mode, "reason": reason.strip()})
+    for name, value in sorted(scoped(stop).items()):
+        scopes.append({"scope": name, "mode": mode_of(value), "reason": value.partition(":")[2].strip()})
     told = {name: stop.get(name, "") for name in ("reason", "by", "since")}
     return {
         "mode": stop.get("mode") or "unknown",
@@ -73,11 +71,7 @@ def _place(
     pairs = store.read("ZRANGE", keys["rate"], f"({now - widest}", "+inf", "BYSCORE", "LIMIT", 0, _RATES, "WITHSCORES")
     grants = [(int(float(score)), member.split("|")) for member, score in _pairs(pairs)]
     live = {attempt: value.split("|", 6) for attempt, value in store.hash(keys["live"]).items()}
-    running = {
-        attempt: (parts[2], parts[6], parts[0])
-        for attempt, parts in live.items()
-        if len(parts) == 7 and parts[1] == "1" and _number(parts[0]) > now  # noqa: PLR2004  as record.lua packs them
-    }
+    held = {attempt: parts for attempt, parts in live.items() if len(parts) == 7 and _number(parts[0]) > now}  # noqa: PLR2004
     scopes = [store.hash(one.key) for one in known if one.kind == "scope"]
     breakers = [(one.rest, store.hash(one.key)) for one in known if one.kind == "breaker"]
     listed = [told for fields in scopes if (told := _scope(fields, policy, now))]
@@ -86,11 +80,18 @@ def _place(
         "tenant": tenant,
         "cluster": cluster,
         "storm": _storm(store.hash(keys["storm"])),
-        "running": [
-            {"attempt": attempt, "action": action, "scope": scope, "until": _until(until, now)}
-            for attempt, (action, scope, until) in sorted(running.items())
+        "leases": [
+            {
+                "attempt": attempt,
+                "running": parts[1] == "1",
+                "action": parts[2],
+                "width": parts[4],
+                "scope": parts[6],
+                "until": _until(parts[0], now),
+            }
+            for attempt, parts in sorted(held.items())
         ],
-        "budgets": _budgets(grants, [action for action, _, _ in running.values()], policy, now),
+        "budgets": _budgets(grants, [parts[2] for parts in held.values() if parts[1] == "1"], policy, now),
         "breakers": [_breaker(name, fields, policy, now) for name, fields in sorted(breakers, key=lambda one: one[0])],
         "scopes": listed[:LISTED],
         "scopes_omitted": max(0, len(listed) - LISTED),

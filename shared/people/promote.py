@@ -27,4 +27,9 @@ def promote(here: Here, asks: Caller, ask: PromoteAsk) -> dict[str, Any]:
     settled = here.state.settle(asking(here), "promote", scope=scope.key, action=ask.action, who=by, reason=ask.reason)
     if "no" in settled or not settled.get("done"):
         raise NoError(settled.get("no", "it was not taken"))
-    return {"action": ask.action, "scope": scope.key, "cap": str(settled.get("cap") or ""), "by": by}
+    return {"action": ask.action, "scope": scope.key, "cap": _cap(settled.get("cap", "")), "by": by}
+
+
+def _cap(level: str) -> str:
+    """Nothing is above `auto`, so that is none."""
+    return "" if level == "auto" else level

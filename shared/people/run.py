@@ -37,12 +37,12 @@ def run(here: Here, asks: Caller, ask: RunAsk) -> dict[str, Any]:
     by = signed(asks, ask)
     about = {"namespace": target.namespace, "action": ask.action}
     allow(here, asks, "get" if ask.dry_run else "run", **about)
-    wish = _wish(here, ask, by, approves=may(here, asks, "approve", **about))
+    wish = _wish(here, ask, by if may(here, asks, "approve", **about) else "")
     scope = resolve(here.kube, target)
     if scope is None:
         raise NotThereError(f"{ask.target.kind} {ask.target.name} is not there, or nothing that can be healed")
     if ask.dry_run:
-        return _dry(here, ask, wish, scope)
+        return _dry(here, ask, by, wish, scope)
     name = f"run-{secrets.token_hex(10)}"
     body = RequestedData(target=target, wish=wish).model_dump_json()
     who = f"{by}: {ask.reason}" if ask.reason else by
@@ -54,8 +54,8 @@ def run(here: Here, asks: Caller, ask: RunAsk) -> dict[str, Any]:
     return {"run": name, "action": ask.action, "scope": scope.key, "by": by, "published": published}
 
 
-def _wish(here: Here, ask: RunAsk, by: str, *, approves: bool) -> Wish:
-    """Its author counts as one approver, if he might approve it for somebody else."""
+def _wish(here: Here, ask: RunAsk, author: str) -> Wish:
+    """Its author counts as one approver, so it is only written down of whoever might approve it for somebody else."""
     action = Catalogue.home(here.settings.actions_dir).load(ask.action)
     try:
         params = action.Params.model_validate(ask.params)
@@ -65,19 +65,17 @@ def _wish(here: Here, ask: RunAsk, by: str, *, approves: bool) -> Wish:
         )
         raise MalformedError(f"{ask.action}: {wrong}"[:300], reason="params") from error
     made = params.model_dump(mode="json")
-    return Wish(reason="run", action=ask.action, params=made, author=by, approvers=(by,) if approves else ())
+    return Wish(reason="run", action=ask.action, params=made, author=author, approvers=(author,) if author else ())
 
 
-def _dry(here: Here, ask: RunAsk, wish: Wish, scope: Scope) -> dict[str, Any]:
+def _dry(here: Here, ask: RunAsk, by: str, wish: Wish, scope: Scope) -> dict[str, Any]:
     cause = asking(here)
     facts = look.take(here, scope, ask.target.ref())
     if facts is None:
         raise NotThereError(f"{scope.key} is gone")
     known = look.standing(here, cause, scope, FAMILY)
     data = TriagedData(incident=known.get("id", ""), scope=facts.scope, family=FAMILY, facts=facts, wish=wish)
-    choice = Choice(
-        action=wish.action, params=wish.params, confidence=1, reasoning=f"Asked for by {wish.author}.", by="person"
-    )
+    choice = Choice(action=wish.action, params=wish.params, confidence=1, reasoning=f"Asked for by {by}.", by="person")
     said = {
         "dry_run": True,
         "action": ask.action,

@@ -23,12 +23,11 @@ SENTENCES: Final = {
     "approve": "{who} said yes to {action}: {reason}",
     "deny": "{who} said no to {action}: {reason}",
     "expired": "nobody answered {hold} in time",
-    "void": "the yes to {action} is void: {text}",
-    "promoted": "{who} lets {action} do one step more by itself, now {cap}: {reason}",
-    "demoted": "{action} is trusted one step less, now {cap}: {text}",
-    "storm": "storm mode: {text}",
-    "storm-over": "the storm is over",
-    "dropped": "{action} was dropped: it is from before the stop was lifted",
+    "void": "the yes of {approvers} to {action} is void",
+    "demoted": "{action} may only {to} on {scope} from now on: it was {why}",
+    "promotion-proposed": "{action} on {scope} was verified {row} times in a row: akeso promote {action} {scope}",
+    "promoted": "{who} trusts {action} on {scope} with {to} after {from}: {reason}",
+    "not-run": "the run was not taken up: {text}",
     "run": "{who} asked for a run",
     "undo-asked": "{who} asked to take {attempt} back: {reason}",
     "begun": "{action} begun, step {step}",
@@ -49,7 +48,10 @@ SENTENCES: Final = {
     "told": "a person was told: {reason} ({ticket})",
     "closed": "closed: {how}",
 }
-_WHY: Final = ("check", "limit", "used", "retry_at", "deadline", "resolved_by", "rule", "proposer", "reasoning")
+_WHY: Final = (
+    "check", "limit", "used", "retry_at", "deadline", "risk", "needs", "missing", "resolved_by", "rule", "proposer",
+    "reasoning",
+)  # fmt: skip
 
 
 class _Fields(dict[str, Any]):
@@ -95,4 +97,6 @@ def sentence(record: dict[str, Any]) -> str:
 
 
 def _word(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        return " and ".join(value)[:300]
     return str(value)[:300] if not isinstance(value, dict | list) else f"{len(value)} fields"

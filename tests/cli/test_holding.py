@@ -44,7 +44,7 @@ class TestApprovals:
         assert said.exit_code == 0
         for line in (
             rf"incident +{held}", r"action +scale_deployment at Deployment/shop/checkout",
-            r"risk +55 of 100 \(action 20, hour 35\)", r"price +touches 2 of 3 pods", r"until .* min .* left",
+            r"risk +55 of 100 \(action 20, hour 35\)", r"price +disturbs 2 of 3 pods", r"until .* min .* left",
             r"asked by +cy", r"needs +2 people, 1 more", r"yes from +bo", r"may answer +whoever has the verb approve",
             r"- 1", r"\+ 3", rf"akeso approve {held} --reason \.\.\.",
         ):  # fmt: skip
@@ -122,15 +122,16 @@ class TestGuard:
         write(world, HERE + "breaker:restart_pod:Pod", state="open", open_until=later, fails=[])
         write(world, HERE + "live", g1=f"{later}|1|restart_pod|shop|scope||Deployment/shop/web")
         write(world, HERE + "storm", since=str(now), why="too much at once")
-        write(world, f"{HERE}scope:{1:040x}", name="Deployment/shop/web", lease="g1", lease_until=later, **{
+        write(world, f"{HERE}scope:{1:040x}", name="Deployment/shop/web", cooldown_until=later, **{
             "cap:restart_pod": "approve", "record:restart_pod": {"row": 3, "n": 3, "bad": 0},
         })  # fmt: skip
         said = akeso("guard")
         assert said.exit_code == 0
         for line in (
             r"mode +run", r"stop of +namespace\.shop bad deploy", r"maintenance +night: open for 3 h \d+ min",
-            r"storm +since 20.*: too much at once", r"rate-minute +1 of 1 +in (1 min|\d+ s)",
-            r"restart_pod +Pod +open +0 of 5 +3 h \d+ min", r"restart_pod +Deployment/shop/web +g1 +3 h \d+ min",
+            r"storm +since 20.*: too much at once", r"rate-minute +1 of 1 +in ",
+            r"restart_pod +Pod +open +0 of 5 +3 h \d+ min",
+            r"restart_pod +Deployment/shop/web +scope +runs +g1 +3 h \d+ min",
             r"Deployment/shop/web +3 h \d+ min", r"restart_pod +Deployment/shop/web +approve +3 +0 of 3",
             r"has earned it: akeso promote restart_pod Deployment/shop/web --reason \.\.\.",
         ):  # fmt: skip

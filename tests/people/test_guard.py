@@ -28,7 +28,7 @@ class Records:
         self.hash(f"{HERE}scope:{number:040x}", **fields)
 
     def grant(self, attempt, age, action="scale_deployment", namespace="shop", count=1):
-        member = f"{attempt}|{action}|{namespace}|pods|{count}|"
+        member = f"{attempt}|{action}|{namespace}|pod|{count}|"
         self._store.read("ZADD", HERE + "rate", self.now - age, member)
 
     def push(self, key, *records):
@@ -138,9 +138,12 @@ class TestBudgets:
     def test_what_runs_now_and_not_what_ended(self, kept, place):
         kept.policy(concurrency=1, concurrency_action=2)
         kept.hash(HERE + "live", g1=f"{kept.now + MINUTE}|1|restart_pod|shop|scope||Deployment/shop/web",
-                  g2=f"{kept.now - 1}|1|restart_pod|shop|scope||Deployment/shop/old", g3="odd")  # fmt: skip
+                  g2=f"{kept.now - 1}|1|restart_pod|shop|scope||Deployment/shop/old", g3="odd",
+                  g4=f"{kept.now + MINUTE}|0|restart_pod|shop|scope||Deployment/shop/soaks")  # fmt: skip
         said = place()
-        assert [(one["attempt"], one["scope"]) for one in said["running"]] == [("g1", "Deployment/shop/web")]
+        assert [(one["attempt"], one["running"], one["scope"]) for one in said["leases"]] == [
+            ("g1", True, "Deployment/shop/web"), ("g4", False, "Deployment/shop/soaks"),
+        ]  # fmt: skip
         assert budget(said, "concurrency")["full"] is True
         assert budget(said, "concurrency-action", "restart_pod")["used"] == 1
 

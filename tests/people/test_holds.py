@@ -44,7 +44,7 @@ class TestWhatWaits:
         assert one["plan"]["diff"] == ["  Deployment/shop/checkout /spec/replicas", "- 1", "+ 3"]
         assert one["risk"]["parts"] == RISK["parts"]
         assert one["risk"]["text"] == "55 of 100 (action 20, kind 10, hour 25)"
-        assert one["price"]["text"] == "touches 2 of 3 pods, 2 pods, about 30 s of downtime, can be taken back"
+        assert one["price"]["text"] == "disturbs 2 of 3 pods, about 30 s of downtime, can be taken back"
         assert (one["needs"], one["given"], one["missing"], one["author"]) == (2, ["bo"], 1, "cy")
         assert one["may_approve"] == (
             "whoever has the verb approve on remediations.akeso.dev for scale_deployment in namespace shop "
@@ -149,7 +149,7 @@ class TestATicket:
         text = told()
         for part in (
             "waits    scale_deployment at Deployment/shop/checkout waits for a yes until 20",
-            "/spec/replicas", "- 1", "+ 3", "risk: 55 of 100 (action 20", "price: touches 2 of 3 pods",
+            "/spec/replicas", "- 1", "+ 3", "risk: 55 of 100 (action 20", "price: disturbs 2 of 3 pods",
             "needs 2 people, 1 more", "yes from bo", "may answer: whoever has the verb approve",
             f"try      akeso approve {held} --reason ...",
         ):  # fmt: skip
