@@ -18,6 +18,7 @@ from shared.event.app import Call, WebAnswer, serve_web
 from shared.event.here import Here
 from shared.people import (
     answers,
+    decisions,
     find,
     guard,
     halt,
@@ -45,6 +46,7 @@ LOOKS: Final[tuple[tuple[str, str, Look], ...]] = (
     ("GET", r"v1/status", lambda here, _, __: status.status(here)),
     ("GET", r"v1/guard", lambda here, _, __: guard.guard(here)),
     ("GET", r"v1/holds", lambda here, _, __: holds.listing(here)),
+    ("GET", r"v1/decisions", lambda here, _, __: decisions.recorded(here)),
     ("GET", r"v1/incidents", lambda here, _, __: timeline.listing(here)),
     ("GET", rf"v1/incidents/{_ID}", lambda here, _, of: timeline.one(here, find.incident(here, of[0]))),
     ("GET", rf"v1/incidents/{_WHOSE}/{_ID}", lambda here, _, of: timeline.one(here, find.Place(of[0], of[1], of[2]))),

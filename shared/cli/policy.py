@@ -2,7 +2,7 @@
 
 import typer
 
-from shared.cli import policy_check, policy_diff, policy_test
+from shared.cli import _policy_check, _policy_diff, _policy_test
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
@@ -12,6 +12,6 @@ def policy() -> None:
     """Check, test and compare policies before they are in force."""
 
 
-app.command("check")(policy_check.command)
-app.command("test")(policy_test.command)
-app.command("diff")(policy_diff.command)
+app.command("check")(_policy_check.command)
+app.command("test")(_policy_test.command)
+app.command("diff")(_policy_diff.command)
