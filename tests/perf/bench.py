@@ -223,7 +223,7 @@ def _children(pid: int) -> list[int]:
 
 PARTS = {
     "cold": cold_start, "modules": modules, "guard": lambda: guard.measure(row), "chain": chain, "storm": storm,
-    "stop": lambda: stop.play(row, POLICY),
+    "stop": lambda: stop.play(row),
 }  # fmt: skip
 
 

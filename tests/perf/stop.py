@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from shared.dev.world import World
+from shared.guard.load import flat
+from shared.guard.policy import Policy
 from shared.kube.facts import STOP_CONFIGMAP
 from shared.state.transitions import Cause, State
 from tests.flows.harness import Scene, a_world
@@ -29,6 +31,15 @@ THREADS = 4
 PROPOSALS = 4000  # more than are decided before the command has come through
 DEPLOYMENTS = 60
 UNDER_WAY = 5  # writes that are done when the stop is asked for
+ROOM = Policy(  # nothing but the stop is to end it
+    concurrency=100, concurrency_per_action=100, blast_workload_percent=100, blast_namespace_percent=100,
+    blast_most=1000, rate_per_minute=100, rate_per_hour=1000, rate_per_action_hour=1000, rate_per_namespace_hour=1000,
+    storm_new_incidents=1000, storm_window_s=60, storm_failing_percent=100,
+)  # fmt: skip
+MORE = (  # than any policy may allow: a decision is no write
+    "rate_minute", "rate_hour", "rate_action", "rate_namespace", "concurrency", "concurrency_action", "blast_most",
+    "storm_new",
+)  # fmt: skip
 
 
 class Watch:
@@ -59,6 +70,10 @@ def admitted(row: Row) -> None:
             watch = Watch(world)
             world.api("GET", "v1/status")  # a stop that waits for a cold start would be a figure of its own
             proposals = examples.proposals(examples.state_of(world), PROPOSALS)
+            limits = flat(ROOM, "bench") | dict.fromkeys(MORE, 10**6)
+            examples.state_of(world).load(
+                proposals[0][0], mode="dev", fresh="room", policy=limits, hydrate=True, embargo=0, people_before=False
+            )
             done: list[tuple[float, str]] = []
             load = [
                 threading.Thread(target=_ask, args=(examples.state_of(world), proposals[n::THREADS], done))
@@ -96,19 +111,19 @@ def _akeso_stop(world: World) -> None:
     )  # fmt: skip
 
 
-def written(row: Row, policy: str) -> None:
+def written(row: Row) -> None:
     """A person's stop in the middle of many cures."""
     with tempfile.TemporaryDirectory() as folder, a_world(Path(folder) / "w") as world:
         scene, watch, last, after = Scene(world), Watch(world), [], []
-        world.cluster.edit("ConfigMap", world.home, "akeso-policy", {"data": {"policy.yaml": policy}})  # type: ignore[union-attr]
-        scene.tick()
+        scene.policy(**ROOM.model_dump(mode="json", exclude_defaults=True))
         scene.api("GET", "v1/status")
         for number in range(ROUNDS):
             names = [scene.namespace(name=f"stop-{number}-{n}") for n in range(DEPLOYMENTS)]
             for name in names:
                 scene.deployment(name, ready_after=0)
             watch.writes.clear()
-            scene.fire(*(scene.alert(name) for name in names))
+            alerts = [scene.alert(name) for name in names]
+            scene.fire(*alerts)
             scene.until(lambda: len(watch.writes) >= UNDER_WAY, "nothing is written")
             scene.asked("v1/stop", {"mode": "stop", "reason": "a measurement"})
             scene.settle()
@@ -117,6 +132,8 @@ def written(row: Row, policy: str) -> None:
             if len(watch.writes) == DEPLOYMENTS:
                 raise RuntimeError("all was written before the stop came")
             scene.asked("v1/stop", {"mode": "run", "reason": "a measurement"})
+            scene.resolve(*alerts)  # or the next round would be a storm
+            scene.settle()
             world.advance(301)
             scene.heartbeat()
             scene.tick()
@@ -125,6 +142,6 @@ def written(row: Row, policy: str) -> None:
         row("stop: writes after the ConfigMap, at most", max(after), "writes")
 
 
-def play(row: Row, policy: str) -> None:
+def play(row: Row) -> None:
     admitted(row)
-    written(row, policy)
+    written(row)
