@@ -72,7 +72,7 @@ class Model:
     spent: list[Granted] = field(default_factory=list)
     live: dict[Key, str] = field(default_factory=dict)
 
-    def judge(self, key: Key, wish: Wish, now: int) -> tuple[str, int]:  # noqa: PLR0911 - one check after the other
+    def judge(self, key: Key, wish: Wish, now: int) -> tuple[str, int]:
         """The check that refuses, and when to come back; empty for none."""
         scope, namespace = key[0], SCOPES[key[0]]
         if self.mode != "run":
@@ -290,7 +290,7 @@ class Limits(Played):
             self.model.end(granted, "failed", self.now)
 
     @rule(ms=st.sampled_from(SPANS), expiring=st.booleans())
-    def pass_time(self, ms: int, expiring: bool) -> None:  # noqa: FBT001
+    def pass_time(self, ms: int, expiring: bool) -> None:
         self.go_on(ms, expiring)
 
     @rule(ms=st.sampled_from([1, MINUTE, HOUR]))

@@ -54,7 +54,7 @@ class Played(RuleBasedStateMachine):
         """The time that the script has which is called next."""
         return self.clock.at(self.world.now)
 
-    def go_on(self, ms: int, expiring: bool) -> None:  # noqa: FBT001 - drawn
+    def go_on(self, ms: int, expiring: bool) -> None:
         if expiring:
             self.world.age(ms)
         else:
