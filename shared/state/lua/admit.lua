@@ -107,7 +107,8 @@ if check == 'approval' then
   end_hold()
   local hold = 'hold-' .. string.sub(redis.sha1hex(req.src .. '\0' .. req.id), 1, 16)
   local deadline = now + num(policy.approval_ms)
-  local given = not blank(req.author) and cjson.encode({ req.author }) or nil
+  -- Whoever asked for it has said yes, where he may.
+  local given = req.manual and #req.approvers > 0 and cjson.encode(req.approvers) or nil
   set(k('hold', req.incident), TTL_INCIDENT, {
     id = hold, incident = req.incident, action = req.action, params = req.params, plan = req.plan, scope = req.scope,
     plan_hash = req.plan_hash, deadline = deadline, at = now, needs = needs, given = given, author = req.author,

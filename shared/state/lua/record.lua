@@ -179,8 +179,11 @@ local function learn(attempt, word)
       n = record.n, bad = record.bad })
     count('promotions_proposed_total|action=' .. attempt.action)
     if not blank(redis.call('HGET', incident_key(attempt.incident), 'ticket')) then
+      -- A cap is taken off by people; where there is none, the label or the policy is what holds it down.
+      local how = redis.call('HGET', key, 'cap:' .. attempt.action)
+        and 'akeso promote ' .. attempt.action .. ' ' .. attempt.scope or 'its label or the policy may allow more'
       tell(attempt.incident, 'proposed: ' .. attempt.action .. ' on ' .. attempt.scope .. ' was verified '
-        .. record.row .. ' times in a row; akeso promote ' .. attempt.action .. ' ' .. attempt.scope)
+        .. record.row .. ' times in a row; ' .. how)
     end
   end
 end
