@@ -71,9 +71,9 @@ class TestAPart:
 
         after = configmap(world)
         assert (said["scope"], said["remembered"]) == (key, True)
-        assert after.pop(key) == f"{mode}: bad deploy, by ada"
+        assert after.pop(key) == f"{mode}: bad deploy, by {said['by']}"
         assert {**after, "since": ""} == {**before, "since": ""}
-        assert world.ok("GET", "v1/status")["scopes"] == said["scopes"] == {key: f"{mode}: bad deploy, by ada"}
+        assert world.ok("GET", "v1/status")["scopes"] == said["scopes"] == {key: f"{mode}: bad deploy, by {said['by']}"}
         assert world.ok("GET", "v1/status")["mode"] == "run"
 
     @pytest.mark.parametrize("part", [{"namespace": "shop"}, {"action": "scale_deployment"}, {"cluster": "default"}])
