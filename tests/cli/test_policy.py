@@ -1,6 +1,7 @@
 """`akeso policy`: what people see of a policy before it is in force."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -177,3 +178,16 @@ class TestDiff:
         said = akeso("policy", "diff", file("a.yaml", ""), file("b.yaml", ""), "--from", file("d.json", text))
 
         assert said.exit_code == 2
+
+
+class TestTheShippedExamples:
+    EXAMPLES = Path(__file__).parents[2] / "examples"
+
+    def test_are_a_policy_and_cases_that_hold_under_it(self, akeso):
+        assert akeso("policy", "check", self.EXAMPLES / "policy.yaml").exit_code == 0
+        said = akeso("policy", "test", self.EXAMPLES / "policy-cases.yaml")
+        assert (said.exit_code, "7 of 7" in said.stdout) == (0, True)
+
+    def test_are_what_the_readme_shows(self):
+        readme = (self.EXAMPLES.parent / "README.md").read_text()
+        assert (self.EXAMPLES / "policy.yaml").read_text() in readme
