@@ -13,6 +13,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any, Final
 
+from tests.perf import growth
 from tests.perf.assembled import Assembled
 from tests.perf.rig import BUSY, FULL, ROOM, Rig, rig
 
@@ -182,3 +183,4 @@ def measure(row: Row) -> None:
         print(f"guard: own redis-server {about['redis_version']}, AOF everysec, noeviction; {len(BUSY.rules)} rules, "
               f"{len(BUSY.windows)} windows; ratios against the row named, in this run")  # fmt: skip
         speed(row, world)
+        growth.measure(row, world)

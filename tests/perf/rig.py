@@ -5,6 +5,7 @@ Time is simulated and runs so fast that the logs hold what an hour of a busy ins
 the machine. Each decision carries its time itself: reading the simulated clock's file is no part of the guard.
 """
 
+import hashlib
 import itertools
 import time
 from collections.abc import Iterator
@@ -78,6 +79,9 @@ class Rig:
     def key(self, *parts: str) -> str:
         return ":".join((PREFIX, TENANT, CLUSTER, *parts))
 
+    def scope_key(self, scope: str) -> str:
+        return self.key("scope", hashlib.sha1(scope.encode(), usedforsecurity=False).hexdigest())
+
     def now(self) -> int:
         return self.base + int((time.perf_counter() - self.began) * 1000 * SPEED)
 
@@ -121,10 +125,6 @@ class Rig:
             if (word := self.decide(self.state, proposal, at=self.base)) != "approved":
                 raise RuntimeError(f"not approved but {word}")
         return self.proposals(1, FULL)[0]
-
-    def script_us(self) -> float:
-        """Microseconds inside Redis per script since the last `CONFIG RESETSTAT`."""
-        return float(self.redis.info("commandstats")["cmdstat_evalsha"]["usec_per_call"])
 
 
 @contextmanager
