@@ -197,9 +197,7 @@ if not none then
   set(scope_key(req.scope), TTL_SCOPE, {
     lease = id, lease_until = finish_by, fence = fence, name = req.scope, history = cjson.encode(history),
   })
-  for other, told in pairs(hash(k('live'))) do
-    if num(string.match(told, '^%d+')) <= now then end_live(other) end
-  end
+  for _, other in ipairs(ended) do end_live(other) end
   put_live(attempt, finish_by, true)
   if undo then
     end_live(req.of)

@@ -60,9 +60,10 @@ local function within(spans)
   return false
 end
 
+local all_windows = list(policy.windows)
 local function windows(kind)
   local found = {}
-  for _, window in ipairs(list(policy.windows)) do
+  for _, window in ipairs(all_windows) do
     if window.kind == kind and any(window.a, req.action) and any(window.n, req.namespace) then
       found[#found + 1] = window
     end
@@ -70,14 +71,17 @@ local function windows(kind)
   return found
 end
 
--- Leases of others that have not run out.
+-- Leases of others that have not run out; those that have are put aside, for whoever may take them away.
 local leases
+local ended = {}
 local function others()
   if leases then return leases end
   leases = {}
   for attempt, text in pairs(hash(k('live'))) do
     local until_, running, action, namespace, width, pool, its = string.match(text, LEASED)
-    if num(until_) > now and attempt ~= req.of then
+    if num(until_) <= now then
+      ended[#ended + 1] = attempt
+    elseif attempt ~= req.of then
       leases[#leases + 1] = {
         until_ = num(until_), running = running == '1', action = action, namespace = namespace, width = width,
         pool = pool, scope = its,
