@@ -36,8 +36,8 @@ def script(name: str) -> tuple[str, str]:
 class Store:
     """One way to the master. Raises UnavailableError when Redis does not answer in time, EpochError when it was lost.
 
-    A server that refuses to write or does not know our epoch may be no master any more: connections to it are dropped,
-    so that the next call looks again. No process needs a restart for that.
+    A server that does not know our epoch may be no master any more (a replica never has it, so none comes as far as
+    READONLY): connections to it are dropped, and the next call looks again. No process needs a restart for that.
     """
 
     def __init__(self, settings: Settings, secrets: Secrets) -> None:
@@ -81,8 +81,6 @@ class Store:
             with bounded(self._seconds):
                 yield
         except redis.RedisError as error:
-            if isinstance(error, redis.ReadOnlyError) or "READONLY" in str(error):  # the text: a script of 6.2
-                self._way.anew()
             raise UnavailableError(f"redis: {type(error).__name__}{where}: {error}"[:300], reason="redis") from error
 
     def durable(self) -> str:
