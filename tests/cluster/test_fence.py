@@ -698,8 +698,9 @@ class TestAnAttempt:
                     incident, scope=scope.key, namespace=scope.namespace, plan_hash=plan.hash, params='{"replicas":1}'
                 )
                 cause = world.cause("executor")
+                fence = int(state.attempt(cause.tenant, cause.cluster, name)["fence"])
                 grant = Grant(
-                    id=name, incident=incident, tenant=cause.tenant, cluster=cause.cluster, scope=scope,
+                    id=name, fence=fence, incident=incident, tenant=cause.tenant, cluster=cause.cluster, scope=scope,
                     action=action.name, mode="do", plan_hash=plan.hash, epoch=world.epoch(), start_by=sim.now + 60_000,
                     finish_by=sim.now + 120_000,
                 )  # fmt: skip
