@@ -39,13 +39,13 @@ def command(
 
 
 def _named(file: str, read: "Cases", option: str) -> "Policy":
-    from shared.guard.policy_read import of_spec
+    from shared.guard.policy_read import of_value
 
     if option:
         return _policy.policy(option)
     if isinstance(read.policy, str):
         return _policy.policy(str(Path(file).parent / read.policy) if file != "-" else read.policy)
-    return of_spec(read.policy, _policy.catalogue().names())
+    return of_value(read.policy, _policy.catalogue().names())
 
 
 def _expected(case: "Case") -> str:

@@ -20,6 +20,7 @@ from shared.model.facts import Autonomy, ObjectRef, Scope
 from shared.model.plan import Plan, Touches, Write
 
 MOST: Final = 1000
+_TEXT: Final = 1 << 20  # characters of that many
 _MINUTE: Final = 60_000
 
 
@@ -106,7 +107,7 @@ class Result(NamedTuple):
 def read(text: str) -> Cases:
     """Raise MalformedError (reason `cases`) with one line that names every fault and the nearest known key."""
     try:
-        value = parse(text)
+        value = parse(text, _TEXT)
         if not isinstance(value, dict):
             raise MalformedError("must be a mapping with `cases`", reason="cases")
         return Cases.model_validate(value)

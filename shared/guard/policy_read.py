@@ -73,6 +73,11 @@ def read(text: str, actions: Collection[str] | None = None) -> Policy:
     return _given(*_read(lambda: parse(text), actions))
 
 
+def of_value(value: Any, actions: Collection[str] | None = None) -> Policy:
+    """Read the policy that stands within something already parsed. Raises MalformedError like `read`."""
+    return _given(*_read(lambda: value, actions))
+
+
 def of_spec(spec: Any, actions: Collection[str] | None = None) -> Policy:
     """Read the policy that a Kubernetes object carries. Raises MalformedError like `read`."""
     return _given(*_read(lambda: _bounded(spec), actions))
@@ -138,10 +143,10 @@ def _bounded(spec: Any) -> Any:
     return spec
 
 
-def parse(text: str) -> Any:
+def parse(text: str, most: int = MAX_TEXT) -> Any:
     """What stands in that YAML text. Raises MalformedError (reason `policy`), with the line where it is known."""
-    if len(text) > MAX_TEXT:
-        raise _refused(f"{len(text)} characters, at most {MAX_TEXT}")
+    if len(text) > most:
+        raise _refused(f"{len(text)} characters, at most {most}")
     try:
         return yaml.load(text, _Loader)  # noqa: S506  a SafeLoader
     except yaml.MarkedYAMLError as error:

@@ -19,6 +19,9 @@ cases:
   expect: {decision: approved}
 """
 
+# What a reader that follows every reference never comes to the end of.
+BOMB = ", ".join(f"k{n}: &k{n} [{', '.join([f'*k{n - 1}'] * 10) if n else '1'}]" for n in range(12))
+
 
 @pytest.fixture
 def file(tmp_path):
@@ -64,6 +67,9 @@ class TestCheck:
             "faults": ["repeats: Input should be greater than or equal to 1"],
         }
 
+    def test_references_to_references_come_to_an_end(self, akeso, file):
+        assert "unknown key 'k0'" in akeso("policy", "check", file("p.yaml", f"{{{BOMB}}}")).stdout
+
     @pytest.mark.parametrize("name", ["missing.yaml", "."])
     def test_a_file_that_cannot_be_read_is_no_fault_of_the_policy(self, akeso, name):
         assert akeso("policy", "check", name).exit_code == 2
@@ -98,6 +104,12 @@ class TestTest:
             "0 of 2 cases are as expected",
         ]
 
+    def test_a_thousand_cases_fit_into_a_file(self, akeso, file):
+        cases = "".join(CASES[CASES.index("- name") :].replace("name: ", f"name: {n} ") for n in range(500))
+        said = akeso("policy", "test", file("cases.yaml", f"policy: {{}}\ncases:\n{cases}"))
+
+        assert "500 of 1000 cases are as expected" in said.stdout
+
     def test_another_policy_can_be_named(self, akeso, file):
         cases = file("cases.yaml", CASES)
         said = akeso("policy", "test", cases, "--policy", file("other.yaml", "hold: ['*']"), "--json")
@@ -120,6 +132,8 @@ class TestTest:
                 "no action",
             ),
             (CASES.replace("policy.yaml", "missing.yaml"), "No such file"),
+            (CASES.replace("policy.yaml", "{repeat: 1}"), "did you mean repeats?"),
+            (CASES.replace("policy: policy.yaml", f"policy: {{{BOMB}}}"), "unknown key 'k0'"),
             (CASES.replace("decision: approved", "decision: approved, check: rule"), "only what is denied"),
         ],
     )
