@@ -68,9 +68,9 @@ def spent(world: Rig, count: int) -> None:
 
 
 def _remembered(world: Rig, proposals: list[Any], count: int) -> None:
-    """Let each target have `count` verified attempts behind it."""
+    """Let each target have `count` verified attempts behind it, before the blast window."""
     for _, proposal in proposals:
-        entries = ",".join((HISTORY % (world.base - 60_000, number))[1:-1] for number in range(count))
+        entries = ",".join((HISTORY % (world.base - 20 * 60_000, number))[1:-1] for number in range(count))
         world.redis.hset(world.scope_key(proposal["scope"]), "history", f"[{entries}]")
 
 
