@@ -35,7 +35,7 @@ class Risk(Model):
 
 
 class Price(Model):
-    model_config = ConfigDict(extra="ignore")
+    """What the plan costs: what is touched, for how long it may not serve, and whether it can be taken back."""
 
     touches: Touches = Touches()
     pods: int = 0

@@ -18,7 +18,7 @@ from shared.model.grant import Grant
 from shared.secrets import Secrets
 from shared.state.client import Store
 from shared.state.transitions import Cause, State
-from tests.flows.harness import Scene, Sent
+from tests.flows.harness import FEW, Scene, Sent
 
 FAST = 20.0  # how many times faster than in life the broker's back-off runs: 63 s are 3
 EXECUTOR = "executor-scale-deployment"
@@ -168,7 +168,7 @@ class Play(Scene):
             self.tick()
 
     def policy(self, **values: Any) -> None:
-        text = yaml.safe_dump(values) if values else ""
+        text = yaml.safe_dump({**FEW, **values})
         now = self.cluster.get("ConfigMap", "akeso-system", "akeso-policy")["data"]
         if now.get("policy.yaml", "") != text:
             self.cluster.edit("ConfigMap", "akeso-system", "akeso-policy", {"data": {"policy.yaml": text}})

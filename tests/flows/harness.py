@@ -24,6 +24,7 @@ from tests.cluster.api import Api
 from tests.cluster.real import RealCluster
 
 PATIENCE_S = 40.0
+FEW = {"storm_failing_percent": 100}  # in so small a world five patients at once would be a storm
 SLOWER = 4  # a real container takes its time to start
 ZERO = "0001-01-01T00:00:00Z"
 _numbers = itertools.count(1)
@@ -66,6 +67,7 @@ class Scene:
         self._open: dict[str, Sent] = {}  # by fingerprint
         self._namespaces: list[str] = []
         self.heartbeat()
+        self.policy()
 
     def end(self) -> None:
         """Leave nothing that fires and no policy of one's own to the next story."""
@@ -240,7 +242,7 @@ class Scene:
 
     def policy(self, **values: Any) -> None:
         """Put the policy's ConfigMap so, as an operator would, and let the sweeper see it."""
-        text = yaml.safe_dump(values) if values else ""
+        text = yaml.safe_dump({**FEW, **values})
         now = self.cluster.get("ConfigMap", self.home, "akeso-policy")
         if now is not None and (now.get("data") or {}).get("policy.yaml", "") != text:
             self.cluster.edit("ConfigMap", self.home, "akeso-policy", {"data": {"policy.yaml": text}})

@@ -95,10 +95,10 @@ class TestAFailover:
 
         replicated.master().kill()
         with pytest.raises(UnavailableError):
-            world.begin(grant, epoch=epoch)
+            world.begin(grant, epoch=epoch, fence=1)
         replicated.succeeded(next(server for server in replicated.servers if not server.alive))
         world.until_answered()
-        for call in (lambda: world.begin(grant, epoch=epoch), lambda: world.admit(incident), lambda: world.take("l")):
+        for call in (lambda: world.begin(grant, epoch=epoch, fence=1), lambda: world.admit(incident), lambda: world.take("l")):
             with pytest.raises(EpochError):
                 call()
 

@@ -162,7 +162,7 @@ class TestAFullRedis:
     def test_goes_on_by_itself_when_there_is_room_again(self, world):
         incident = world.opened()
         cause = world.cause("guard")
-        leave(world, -4096)
+        leave(world, -65536)
         world.advance(1000)
         for _ in range(3):
             with pytest.raises(UnavailableError):

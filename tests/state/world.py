@@ -133,7 +133,8 @@ class World:
         name = grant if isinstance(grant, str) else grant["grant"]
         request = {
             "attempt": name, "step": step, "run": run, "run_for": 30 * SECOND, "deadline": 90 * SECOND,
-            "grant": f"signed {name}", "epoch": self.epoch(), "fence": int(self.attempt(name).get("fence", 0)), **more,
+            "grant": f"signed {name}", "epoch": more.pop("epoch", None) or self.epoch(),
+            "fence": more.pop("fence", None) or int(self.attempt(name).get("fence", 0)), **more,
         }  # fmt: skip
         return self.state.begin(self.cause("executor"), **request)
 
