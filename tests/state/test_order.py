@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -5,7 +6,7 @@ import pytest
 
 from shared.state import client
 from tests.state.checks import CHECKS, SAYS, TELLING_IS_BOUND_BY, UNDO_IS_BOUND_BY, WITH_A_TIME, spoil
-from tests.state.world import FAMILY, MINUTE, SCOPE, World
+from tests.state.world import FAMILY, MINUTE, SCOPE, World, sha1
 
 NUMBERS = ("limit", "used")
 
@@ -72,6 +73,37 @@ class TestTheOrderOfChecks:
         else:
             assert answer["decision"] == "approved"
         assert world.budget() == before
+
+
+class TestNames:
+    STRANGE = (
+        "Deployment/shop/" + "a" * 253, "Deployment/shop/a.b-c.0", "alert/0f3a", "Deployment/shop/a|b|1|pod",
+        "Deployment/shop/\"quoted\" 'twice'", "Deployment/shop/größe-\N{SNOWMAN}", "Deployment/shop/%d%s[a-z]*^$",
+        "Deployment/shop/line\nbreak", "Deployment/shop/{akeso}:x", "|", "/",
+    )  # fmt: skip
+
+    @pytest.mark.parametrize("scope", STRANGE)
+    def test_of_any_kind_have_their_own_lease_budget_and_record(self, world, scope):
+        near = scope + "x"
+        grant = world.begun(world.opened(scope=scope), scope=scope)
+        other = world.opened(scope=scope, family="other")
+        assert world.admit(other, scope=scope)["check"] == "lease"
+        assert world.begun(world.opened(scope=near), scope=near)
+        # Whoever wants the whole namespace sees both.
+        wide = world.admit(world.opened(), width="namespace")
+        assert wide["check"] == "lease"
+        world.finish(grant, "failed")
+        assert world.admit(other, scope=scope)["check"] == "cooldown"
+        assert len(world.redis.hkeys(world.key("live"))) == 1
+        assert json.loads(world.redis.hget(world.key("scope", sha1(scope)), "history"))[0]["v"] == "failed"
+
+    @pytest.mark.parametrize("field", ["namespace", "action", "pool"])
+    def test_with_a_bar_cannot_hide_what_was_spent(self, world, field):
+        touches = {"unit": "pod", "count": 1, "population": 9, "pool": "", "pool_population": 0}
+        asked = {"namespace": "shop|x|pod|0", "action": "scale|shop", "pool": "a|b"}
+        more = {"touches": {**touches, "pool": asked[field]}} if field == "pool" else {field: asked[field]}
+        answer = world.admit(world.opened(), **{"touches": touches, **more})
+        assert (answer["decision"], answer["check"]) == ("denied", "scope")
 
 
 class TestADryQuestion:

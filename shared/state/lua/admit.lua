@@ -53,6 +53,9 @@ if req.dry then
   })
 end
 
+-- A demotion must not be forgotten because it keeps everything from happening.
+redis.call('PEXPIRE', scope_key(req.scope), TTL_SCOPE)
+
 if not undo then
   due_del('stage', req.incident)
   due_del('retry', req.incident)

@@ -9,6 +9,7 @@ local function keep(incident)
   for _, part in ipairs({ 'firing', 'tried', 'told', 'pending', 'attempts-of' }) do
     redis.call('PEXPIRE', k(part, incident), TTL_INCIDENT)
   end
+  redis.call('PEXPIRE', k('failing'), TTL_INCIDENT)
   local name = redis.call('HGET', key, 'name')
   if name then redis.call('PEXPIRE', k('name', name), TTL_INCIDENT) end
   for _, fingerprint in ipairs(redis.call('SMEMBERS', k('firing', incident))) do
@@ -58,7 +59,8 @@ end
 
 -- How many incidents a target has; of all targets together the storm brake judges the share that fails.
 local function failing(incident, by)
-  if incident.family == 'manual' or incident.family == 'storm' or blank(incident.namespace) then return end
+  if incident.family == 'manual' or incident.family == 'storm' then return end
+  if blank(incident.namespace) and kind_of(incident.scope) ~= 'Node' then return end
   local key = k('failing')
   if redis.call('HINCRBY', key, incident.scope, by) <= 0 then redis.call('HDEL', key, incident.scope) end
   redis.call('PEXPIRE', key, TTL_INCIDENT)

@@ -124,7 +124,7 @@ if req.what == 'firing' then
   local incident = find(scope, family)
   if is_past(incident) then
     redis.call('ZREMRANGEBYSCORE', k('new'), '-inf', now - num(policy.storm_window))
-    local blows = weather()
+    local blows = weather(1)
     if blows then
       scope, family, why = 'cluster/' .. req.cluster, 'storm', 'storm: ' .. blows
       incident = find(scope, family)

@@ -192,8 +192,9 @@ end
 
 local CALM = 300000  -- so long all must be well below the limits before the storm is over
 
--- Moves the storm mode by the rate of new incidents and the share of failing targets; whether it blows.
-local function weather()
+-- Moves the storm mode by the rate of new incidents, with so many more that are about to be opened, and by the share
+-- of failing targets; whether it blows.
+local function weather(more)
   local key = k('storm')
   local storm = hash(key)
   local fresh = redis.call('ZCOUNT', k('new'), '(' .. (now - setting('storm_window')), '+inf')
@@ -201,7 +202,7 @@ local function weather()
   local targets = num(redis.call('HGET', k('targets'), 'count'))
   local limit, share = setting('storm_new'), setting('storm_failing')
   local why
-  if fresh >= limit then
+  if fresh + (more or 0) > limit then
     why = 'more new incidents than one can look at'
   elseif targets > 0 and failing >= 5 and failing * 100 > targets * share then
     why = failing .. ' of ' .. targets .. ' targets fail'
