@@ -13,15 +13,9 @@ from tests.state.world import COOLDOWN, DAY, HOUR, MINUTE, RUN_IN, SECOND, SOAK,
 SCOPES = {"Deployment/one/a": "one", "Deployment/one/b": "one", "Deployment/two/c": "two", "Node/x": "", "Node/y": ""}
 POOLS = {"Node/x": "blue", "Node/y": "red"}
 FAMILIES = ("one", "two")
-SPANS = (1, SECOND, MINUTE, COOLDOWN - 1, COOLDOWN, COOLDOWN, 10 * MINUTE, START_IN + RUN_IN, HOUR, DAY)
-POD_POPULATION, NAMESPACE_PODS, NODES, POOL_NODES = 4, 10, 20, 10
-SHARES = {"blast_workload": 50, "blast_namespace": 30, "blast_pool": 20, "blast_nodes": 10, "blast_most": 4}
-TIGHT = (
-    {"attempts": 2, "rate_minute": 2, "rate_hour": 4},
-    {"concurrency": 2, "concurrency_action": 1},
-    {"rate_action": 2, "rate_namespace": 3},
-    SHARES,
-)
+SPANS = (1, SECOND, MINUTE, COOLDOWN, 10 * MINUTE, START_IN + RUN_IN, HOUR, DAY)
+POD_POPULATION, NAMESPACE_PODS, NODES, POOL_NODES = 4, 7, 20, 10
+SHARES = {"blast_workload": 25, "blast_namespace": 30, "blast_pool": 20, "blast_nodes": 10, "blast_most": 3}
 Key = tuple[str, str]
 
 
@@ -194,21 +188,24 @@ class Model:
 
 
 class Limits(Played):
+    """Of the limits only some are tight in one world, or the others would never be met."""
+
+    tight: ClassVar[dict[str, int]] = {"attempts": 2, "rate_minute": 2, "rate_hour": 4}
     grants = Bundle("grants")
     begun = Bundle("begun")
     soaking = Bundle("soaking")
     keys: ClassVar[Any] = st.tuples(st.sampled_from(list(SCOPES)), st.sampled_from(FAMILIES))
 
-    @initialize(tight=st.sampled_from(TIGHT))
-    def begin_anew(self, tight: dict[str, int]) -> None:
-        self.start(**tight)
+    @initialize()
+    def begin_anew(self) -> None:
+        self.start(**type(self).tight)
         self.model = Model(self.policy)
         self.incidents: dict[Key, str] = {}
         for scope, family in itertools.product(SCOPES, FAMILIES):
             opened = self.world.fire(f"{scope} {family}", scope=scope, family=family, namespace=SCOPES[scope])
             self.incidents[(scope, family)] = opened["incident"]
 
-    def ask(self, key: Key, wish: Wish) -> Granted | None:
+    def ask(self, key: Key, wish: Wish, *, weigh: bool = True) -> Granted | None:
         now, scope = self.now, key[0]
         check, retry_at = self.model.judge(key, wish, now)
         touches = {"unit": wish.unit, "count": wish.count, "population": 0, "pool": "", "pool_population": 0}
@@ -218,7 +215,7 @@ class Limits(Played):
             touches |= {"population": NODES, "pool": POOLS.get(scope, ""), "pool_population": POOL_NODES}
         answer = self.admit(
             check, retry_at, self.incidents[key], scope=scope, namespace=SCOPES[scope], action=wish.action,
-            width=wish.width, touches=touches, namespace_pods=NAMESPACE_PODS,
+            width=wish.width, touches=touches, namespace_pods=NAMESPACE_PODS, weigh=weigh,
         )  # fmt: skip
         if check:
             return None
@@ -232,6 +229,12 @@ class Limits(Played):
     @rule(target=grants, key=keys, wish=st.sampled_from(WISHES))
     def propose(self, key: Key, wish: Wish) -> Any:
         return self.ask(key, wish) or multiple()
+
+    @rule(target=grants, wishes=st.lists(st.sampled_from(WISHES), min_size=1, max_size=2))
+    def crowd(self, wishes: list[Wish]) -> Any:
+        """Everybody wants something at once."""
+        asked = zip(itertools.product(SCOPES, FAMILIES), itertools.cycle(wishes), strict=False)
+        return multiple(*(granted for key, wish in asked if (granted := self.ask(key, wish, weigh=False))))
 
     @rule(target=begun, granted=consumes(grants), stale=st.sampled_from([0, 0, 0, 1]))
     def begin(self, granted: Granted, stale: int) -> Any:
@@ -280,9 +283,12 @@ class Limits(Played):
         self.world.verdict(granted.id, healthy=True)
         assert self.world.budget() == {name: held for name, held in before.items() if name in self.world.budget()}
 
-    @rule(key=keys, wish=st.sampled_from(WISHES))
-    def fail(self, key: Key, wish: Wish) -> None:
-        """A whole attempt at once, so that limits over many of them are met."""
+    @rule(key=keys, wish=st.sampled_from(WISHES), early=st.sampled_from([0, 0, 1]))
+    def fail(self, key: Key, wish: Wish, early: int) -> None:
+        """A whole attempt at once, as soon as it may be, so that limits over many of them are met."""
+        _, retry_at = self.model.judge(key, wish, self.now)
+        if retry_at > self.now:
+            self.world.sim.jump(retry_at - early)
         granted = self.ask(key, wish)
         if granted:
             assert self.world.begin(granted.id)["go"]
@@ -297,8 +303,20 @@ class Limits(Played):
     def step_back(self, ms: int) -> None:
         self.world.sim.jump(self.world.now - ms)
 
-    @rule(mode=st.sampled_from(["stop", "run"]))
+    @rule(mode=st.sampled_from(["run", "run", "run", "run", "stop"]))
     def stop(self, mode: str) -> None:
         self.world.stop(mode)
         assert self.now
         self.model.mode = mode
+
+
+class Crowded(Limits):
+    tight: ClassVar[dict[str, int]] = {"concurrency": 2, "concurrency_action": 1}
+
+
+class Named(Limits):
+    tight: ClassVar[dict[str, int]] = {"rate_action": 3, "rate_namespace": 3}
+
+
+class Blasts(Limits):
+    tight: ClassVar[dict[str, int]] = SHARES

@@ -3,6 +3,8 @@
 Every other check is out of the way by the policy `WIDE`, so that a machine need only know its own.
 """
 
+import json
+from collections import Counter
 from typing import Any, ClassVar
 
 from hypothesis.stateful import RuleBasedStateMachine
@@ -41,11 +43,14 @@ class Played(RuleBasedStateMachine):
     """Whoever plays it gives `fresh`, which makes an empty hydrated world."""
 
     fresh: ClassVar[Any] = None
+    reached: ClassVar[Counter[str]] = Counter()  # the answers of all worlds, by check
+    at: ClassVar[int] = 0  # when each world begins, ms
     world: World
 
     def start(self, **policy: Any) -> None:
         self.world = type(self).fresh()
-        self.policy: dict[str, Any] = {**flat(Policy(), "played"), **WIDE, **policy}
+        lists = {name: json.dumps(value) for name, value in policy.items() if isinstance(value, list)}
+        self.policy: dict[str, Any] = {**flat(Policy(), "played"), **WIDE, **policy, **lists}
         self.world.load(policy=self.policy)
         self.clock = Clock(int(self.world.redis.hget("{akeso}:epoch", "clock") or 0))
 
@@ -60,15 +65,17 @@ class Played(RuleBasedStateMachine):
         else:
             self.world.sim.jump(self.world.now + ms)
 
-    def admit(self, check: str, retry_at: int, incident: str, **asked: Any) -> Admitted:
+    def admit(self, check: str, retry_at: int, incident: str, *, weigh: bool = True, **asked: Any) -> Admitted:
         """Ask, and compare with what the model says: the check that refuses, empty for none, and when to come back."""
-        before = self.world.budget() if check else {}
+        weigh = weigh and bool(check)
+        before = self.world.budget() if weigh else {}
         asked.setdefault("taken_at", self.now)
         answer = self.world.admit(incident, **asked)
         found = "approval" if answer["decision"] == "held" else answer.get("check", "")
         assert (found, answer.get("retry_at", 0)) == (check, retry_at), (answer, check, retry_at, self.now)
         assert (answer["decision"] == "approved") == (not check)
-        if check:
+        type(self).reached[check] += 1
+        if weigh:
             assert self.world.budget() == before, "a refusal consumed something"
         return answer
 

@@ -1,0 +1,250 @@
+"""How far the machine may go: labels, rules, the ladder, risk, and the yes of one or two people, in any order."""
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import initialize, rule
+
+from tests.state.machines.played import Played
+from tests.state.world import HOUR, MINUTE
+
+SCOPES = {"Deployment/one/a": "one", "Deployment/two/b": "two", "Node/n": ""}
+ACTIONS = ("restart", "drain", "scale")
+LEVELS = ("off", "observe", "suggest", "approve", "auto")
+APPROVAL, APPROVE, REFUSE, DEMOTE, PROMOTE, FALSE = 60 * MINUTE, 60, 90, 2, 2, 50
+RULES = (
+    {"a": ["^drain$"], "k": ["^Node$"], "autonomy": "off", "text": "never"},
+    {"a": ["^drain$"], "approvers": 2, "text": "four eyes"},
+    {"n": ["^tw.*$"], "s": ["^warning$"], "autonomy": "approve", "text": "two"},
+)
+ENDS = ("verified", "verified", "verified", "ineffective", "harmful", "failed", "unknown")
+PLAIN: dict[str, Any] = {
+    "autonomy": "auto", "risk": {}, "manual": False, "author": "", "approvers": [], "approved_hash": "",
+    "plan_hash": "plain",
+}  # fmt: skip
+
+
+@dataclass
+class Record:
+    row: int = 0
+    low: int = 0
+    n: int = 0
+    bad: int = 0
+
+
+@dataclass
+class Hold:
+    id: str
+    action: str
+    deadline: int
+    needs: int
+    plan_hash: str
+    given: list[str]
+    answered: bool = False
+
+
+@dataclass
+class Model:
+    hours: list[tuple[int, int]]
+    caps: dict[tuple[str, str], int] = field(default_factory=dict)
+    records: dict[tuple[str, str], Record] = field(default_factory=dict)
+    holds: dict[str, Hold] = field(default_factory=dict)
+    void: int = 0
+    demoted: int = 0
+    proposed: int = 0
+
+    @staticmethod
+    def rule(scope: str, action: str) -> dict[str, Any]:
+        if action == "drain":
+            return RULES[0] if scope.startswith("Node") else RULES[1]
+        return RULES[2] if SCOPES[scope] == "two" else {}
+
+    def level(self, scope: str, asked: dict[str, Any]) -> int:
+        its = self.rule(scope, asked["action"]).get("autonomy", "auto")
+        level = min(LEVELS.index(asked["autonomy"]), LEVELS.index(its))
+        return level if asked["manual"] else min(level, self.caps.get((scope, asked["action"]), 4))
+
+    def risk(self, scope: str, asked: dict[str, Any], now: int) -> int:
+        record = self.records.get((scope, asked["action"]), Record())
+        outside = not any(start <= now < end for start, end in self.hours)
+        return min(100, sum(asked["risk"].values()) + min(20, 5 * record.bad + 5 * record.low) + 10 * outside)
+
+    def judge(self, scope: str, asked: dict[str, Any], now: int) -> str:
+        """The check that refuses; empty for none."""
+        its, level, risk = self.rule(scope, asked["action"]), self.level(scope, asked), self.risk(scope, asked, now)
+        if its.get("autonomy") == "off":
+            return "rule"
+        if level == 0 or (asked["manual"] and level == 1):
+            return "autonomy"
+        if level == 2 and not asked["manual"]:
+            return "suggest"
+        if risk >= REFUSE:
+            return "risk"
+        if level == 1:
+            return "observe"
+        needs = its.get("approvers", 1)
+        if level == 3 or risk >= APPROVE or needs > 1 or asked["action"] == "scale":
+            if asked["approved_hash"] not in ("", asked["plan_hash"]):
+                return "approval"
+            if len(asked["approvers"]) < needs:
+                return "approval"
+        return ""
+
+    def learn(self, scope: str, action: str, level: int, word: str) -> None:
+        record = self.records.setdefault((scope, action), Record())
+        record.n += 1
+        if word == "verified":
+            record.row, record.low = record.row + 1, 0
+            self.proposed += level < 4 and record.row >= PROMOTE and record.bad * 100 <= FALSE * record.n
+            return
+        record.row, record.low, record.bad = 0, record.low + 1, record.bad + 1
+        if word == "harmful" or record.low >= DEMOTE:
+            cap = self.caps.get((scope, action), 4)
+            to = 1 if word == "harmful" else max(1, cap - 1)
+            self.demoted += to < cap
+            self.caps[(scope, action)] = min(cap, to)
+
+    def answer(self, scope: str, word: str, hold: str, who: str, now: int) -> dict[str, Any]:
+        """What a yes, a no or a missed deadline is answered with, without the texts."""
+        held = self.holds.get(scope)
+        if held is None or held.id != hold or held.answered or (word == "approve" and now > held.deadline):
+            return {"no": True}
+        if word != "approve":
+            del self.holds[scope]
+            return {"done": True}
+        known = who in held.given
+        held.given += [] if known else [who]
+        if len(held.given) < held.needs:
+            return {"no": True} if known else {"done": True, "missing": held.needs - len(held.given)}
+        held.answered = True
+        return {"done": True}
+
+
+class Ladder(Played):
+    scopes: ClassVar[Any] = st.sampled_from(list(SCOPES))
+
+    @initialize()
+    def begin_anew(self) -> None:
+        start = type(self).at
+        hours = [(start + 2 * n * HOUR, start + (2 * n + 1) * HOUR) for n in range(100)]
+        self.start(
+            rules=list(RULES), hold=["scale"], approval_ms=APPROVAL, risk_approve=APPROVE, risk_refuse=REFUSE,
+            demote_after=DEMOTE, promote_after=PROMOTE, promote_false=FALSE, hours=hours,
+        )  # fmt: skip
+        self.model = Model(hours)
+        self.numbers = itertools.count(1)
+        self.prints: dict[str, str] = {}
+        self.incidents: dict[str, str] = {}
+        for scope in SCOPES:
+            self.fire(scope)
+
+    def fire(self, scope: str) -> None:
+        self.prints[scope] = f"{scope} {next(self.numbers)}"
+        fired = self.world.fire(self.prints[scope], scope=scope, namespace=SCOPES[scope])
+        self.incidents[scope] = fired["incident"]
+
+    def ask(self, scope: str, end: str, **asked: Any) -> None:
+        """Ask, and carry what was granted to its end."""
+        self.world.advance(2 * MINUTE)  # over every cooldown
+        check = self.model.judge(scope, asked, self.now)
+        level = self.model.level(scope, asked)
+        answer = self.admit(
+            check, 0, self.incidents[scope], scope=scope, namespace=SCOPES[scope], soak=0, cooldown=0, **asked
+        )
+        assert answer["risk"] == self.model.risk(scope, asked, self.now)
+        self.model.void += bool(check and asked["approvers"] and asked["approved_hash"])
+        if check == "approval":
+            given = [asked["author"]] if asked["author"] else []
+            self.model.holds[scope] = Hold(answer["hold"], asked["action"], answer["deadline"], answer["needs"],
+                                           asked["plan_hash"], given)  # fmt: skip
+            assert answer["deadline"] == self.now + APPROVAL
+            assert answer["needs"] == self.model.rule(scope, asked["action"]).get("approvers", 1)
+        if not check:
+            self.model.holds.pop(scope, None)
+            self.carried(scope, answer["grant"], asked["action"], level, end)
+        self.agree()
+
+    def carried(self, scope: str, grant: str, action: str, level: int, end: str) -> None:
+        assert self.world.begin(grant)["go"]
+        if end == "failed":
+            self.world.finish(grant, "failed")
+            return
+        self.world.finish(grant)
+        self.world.heartbeat()
+        if end == "verified":
+            self.world.resolve(self.prints[scope])
+        cause = self.world.cause("verifier")
+        seen = {"known": end != "unknown", "healthy": end == "verified", "worse": end == "harmful"}
+        assert self.world.verdict(grant, cause=cause, **seen)["verdict"] == end
+        if end != "unknown":
+            self.model.learn(scope, action, level, end)
+        self.world.verdict(grant, cause=cause, known=True, healthy=False, worse=True)  # again: moves nothing
+        if end == "verified":
+            self.fire(scope)
+        elif end != "unknown":  # what it may do now that it did no good
+            self.ask(scope, "failed", action=action, **PLAIN)
+
+    def agree(self) -> None:
+        def told(name: str) -> int:
+            return sum(self.world.counters(name).values())
+
+        assert told("approvals_void_total") == self.model.void
+        assert told("demotions_total") == self.model.demoted
+        assert told("promotions_proposed_total") == self.model.proposed
+
+    @rule(
+        scope=scopes, action=st.sampled_from(ACTIONS), autonomy=st.sampled_from((*LEVELS, "auto", "auto")),
+        points=st.sampled_from([0, 0, 0, 49, 50, 60, 89, 90, 1000]), manual=st.sampled_from([False, False, True]),
+        author=st.sampled_from(["", "", "ann"]), end=st.sampled_from(ENDS),
+    )  # fmt: skip
+    def propose(self, scope: str, action: str, autonomy: str, points: int, manual: bool, author: str, end: str) -> None:
+        self.ask(
+            scope, end, action=action, autonomy=autonomy, risk={"action": points}, manual=manual, author=author,
+            approvers=[], approved_hash="", plan_hash=f"hash of {action}",
+        )  # fmt: skip
+
+    @rule(
+        scope=scopes, word=st.sampled_from(["approve", "approve", "approve", "deny", "expired"]),
+        late=st.integers(0, 9), who=st.sampled_from(["ann", "bob"]), same=st.sampled_from([True, True, False]),
+        end=st.sampled_from(ENDS),
+    )  # fmt: skip
+    def answer(self, scope: str, word: str, late: int, who: str, same: bool, end: str) -> None:
+        """A person answers, in time or not; a yes is asked again at once, perhaps with another plan."""
+        held = self.model.holds.get(scope)
+        if held is None:
+            return
+        if late <= 1:
+            self.world.sim.jump(held.deadline + late)
+        expected = self.model.answer(scope, word, held.id, who, self.now)
+        said = self.world.answer(word, self.incidents[scope], held.id, who=who)
+        assert bool(said.get("no")) == bool(expected.get("no")), (said, expected)
+        assert said.get("missing") == expected.get("missing")
+        entry = self.world.entry("retry", self.incidents[scope])
+        if word == "approve" and held.answered and not expected.get("no"):
+            assert (entry["approvers"], entry["approved_hash"]) == (held.given, held.plan_hash)
+            self.world.request(self.incidents[scope], hold=held.id)
+            self.model.holds.pop(scope)
+            self.ask(
+                scope, end, action=held.action, autonomy="auto", risk={}, manual=False, author="",
+                approvers=entry["approvers"], approved_hash=entry["approved_hash"],
+                plan_hash=held.plan_hash if same else "another",
+            )  # fmt: skip
+
+    @rule(scope=scopes, action=st.sampled_from(ACTIONS))
+    def promote(self, scope: str, action: str) -> None:
+        cap = self.model.caps.get((scope, action))
+        said = self.world.state.settle(
+            self.world.cause("api"), "promote", scope=scope, action=action, who="ann", reason="it has learnt"
+        )
+        if cap is None or cap == LEVELS.index("auto"):
+            assert "no" in said
+            return
+        self.model.caps[(scope, action)] = cap + 1
+        self.model.records[(scope, action)].low = 0
+        assert said["cap"] == LEVELS[cap + 1]
+
+    @rule(ms=st.sampled_from([MINUTE, HOUR]), expiring=st.booleans())
+    def pass_time(self, ms: int, expiring: bool) -> None:
+        self.go_on(ms, expiring)
