@@ -28,14 +28,14 @@ BROKEN = settings(PLAYED, max_examples=150, phases=[Phase.generate], report_mult
 
 # Each machine, in how many worlds it is played, and the checks that must be met there.
 LONG: dict[type[Played], tuple[int, set[str]]] = {
-    Limits: (10, {"live", "cooldown", "lease", "attempts", "rate-minute", "rate-hour"}),
+    Limits: (15, {"live", "cooldown", "lease", "attempts", "rate-minute", "rate-hour"}),
     Crowded: (10, {"lease", "concurrency", "concurrency-action"}),
     Named: (15, {"rate-action", "rate-namespace"}),
     Blasts: (25, {"blast-workload", "blast-namespace", "blast-pool", "blast-nodes", "blast-most"}),
-    Breakers: (20, {"live", "lease", "breaker", "backoff"}),
+    Breakers: (17, {"live", "lease", "breaker", "backoff"}),
     Memory: (30, {"cooldown", "oscillation", "repeats", "resource-changes"}),
     Ladder: (35, {"rule", "autonomy", "suggest", "risk", "approval", "observe"}),
-    Times: (20, {"stop", "freeze", "expired", "stale", "storm", "protected", "window", "change-freeze", "embargo",
+    Times: (25, {"stop", "freeze", "expired", "stale", "storm", "protected", "window", "change-freeze", "embargo",
                  "person"}),
 }  # fmt: skip
 

@@ -225,6 +225,14 @@ class Breakers(Played):
             for scope in PROBING:
                 self.whole(scope, action, word)
 
+    @rule(action=actions, ms=st.sampled_from([WINDOW - 1, WINDOW]))
+    def fail_now_and_then(self, action: str, ms: int) -> None:
+        self.world.sim.jump(self.now + WINDOW)
+        self.whole(PROBING[0], action, "verified")
+        for scope in PROBING:
+            self.world.sim.jump(self.now + ms)
+            self.whole(scope, action, "failed")
+
     def whole(self, scope: str, action: str, word: str) -> None:
         """Ask, and carry what was granted to that end."""
         attempt = self.ask(scope, action, weigh=False)

@@ -207,30 +207,32 @@ class Ladder(Played):
 
     @rule(
         scope=scopes, word=st.sampled_from(["approve", "approve", "approve", "deny", "expired"]),
-        late=st.integers(0, 9), who=st.sampled_from(["ann", "bob"]), same=st.sampled_from([True, True, False]),
-        end=st.sampled_from(ENDS),
+        late=st.integers(0, 9),
+        voices=st.lists(st.sampled_from(["ann", "bob"]), min_size=1, max_size=3),
+        same=st.sampled_from([True, True, False]), end=st.sampled_from(ENDS),
     )  # fmt: skip
-    def answer(self, scope: str, word: str, late: int, who: str, same: bool, end: str) -> None:
-        """A person answers, in time or not; a yes is asked again at once, perhaps with another plan."""
+    def answer(self, scope: str, word: str, late: int, voices: list[str], same: bool, end: str) -> None:
+        """People answer, in time or not; a yes is asked again at once, perhaps with another plan."""
         held = self.model.holds.get(scope)
         if held is None:
             return
         if late <= 1:
             self.world.sim.jump(held.deadline + late)
-        expected = self.model.answer(scope, word, held.id, who, self.now)
-        said = self.world.answer(word, self.incidents[scope], held.id, who=who)
-        assert bool(said.get("no")) == bool(expected.get("no")), (said, expected)
-        assert said.get("missing") == expected.get("missing")
-        entry = self.world.entry("retry", self.incidents[scope])
-        if word == "approve" and held.answered and not expected.get("no"):
+        for who in voices:
+            expected = self.model.answer(scope, word, held.id, who, self.now)
+            said = self.world.answer(word, self.incidents[scope], held.id, who=who)
+            assert bool(said.get("no")) == bool(expected.get("no")), (said, expected)
+            assert said.get("missing") == expected.get("missing")
+        if held.answered:
+            entry = self.world.entry("retry", self.incidents[scope])
             assert (entry["approvers"], entry["approved_hash"]) == (held.given, held.plan_hash)
             self.world.request(self.incidents[scope], hold=held.id)
             self.model.holds.pop(scope)
-            self.ask(
-                scope, end, action=held.action, autonomy="auto", risk={}, manual=False, author="",
-                approvers=entry["approvers"], approved_hash=entry["approved_hash"],
-                plan_hash=held.plan_hash if same else "another",
-            )  # fmt: skip
+            again = {
+                "approvers": entry["approvers"], "approved_hash": entry["approved_hash"],
+                "plan_hash": held.plan_hash if same else "another",
+            }  # fmt: skip
+            self.ask(scope, end, action=held.action, **{**PLAIN, **again})
 
     @rule(scope=scopes, action=st.sampled_from(ACTIONS))
     def promote(self, scope: str, action: str) -> None:

@@ -10,7 +10,10 @@ from hypothesis.stateful import Bundle, consumes, initialize, multiple, rule
 from tests.state.machines.played import Played
 from tests.state.world import COOLDOWN, DAY, HOUR, MINUTE, RUN_IN, SECOND, SOAK, START_IN
 
-SCOPES = {"Deployment/one/a": "one", "Deployment/one/b": "one", "Deployment/two/c": "two", "Node/x": "", "Node/y": ""}
+SCOPES = {
+    "Deployment/one/a": "one", "Deployment/one/b": "one", "Pod/one/c": "one", "Deployment/two/d": "two", "Node/x": "",
+    "Node/y": "",
+}  # fmt: skip
 POOLS = {"Node/x": "blue", "Node/y": "red"}
 FAMILIES = ("one", "two")
 SPANS = (1, SECOND, MINUTE, COOLDOWN, 10 * MINUTE, START_IN + RUN_IN, HOUR, DAY)
@@ -190,7 +193,7 @@ class Model:
 class Limits(Played):
     """Of the limits only some are tight in one world, or the others would never be met."""
 
-    tight: ClassVar[dict[str, int]] = {"attempts": 2, "rate_minute": 2, "rate_hour": 4}
+    tight: ClassVar[dict[str, int]] = {"attempts": 1, "rate_minute": 3, "rate_hour": 5}
     grants = Bundle("grants")
     begun = Bundle("begun")
     soaking = Bundle("soaking")
@@ -248,6 +251,20 @@ class Limits(Played):
             return multiple()
         granted.state = "begun"
         return granted
+
+    @rule(scope=st.sampled_from(list(SCOPES)), wish=st.sampled_from(WISHES))
+    def overtake(self, scope: str, wish: Wish) -> None:
+        """One sleeps past its lease, another takes the scope: the first one must notice before it goes on."""
+        first = self.ask((scope, FAMILIES[0]), wish)
+        if first is None:
+            return
+        self.world.sim.jump(first.finish_by)
+        second = self.ask((scope, FAMILIES[1]), wish)
+        check = self.model.may_begin(first, self.world.epoch(), first.fence, self.now)
+        assert self.world.begin(first.id).get("check", "") == check
+        for granted in filter(None, (first, second)):
+            self.world.finish(granted.id, "unused", run="")
+            self.model.end(granted, "unused", self.now)
 
     @rule(granted=begun)
     def go_on_with_the_step(self, granted: Granted) -> None:

@@ -166,8 +166,8 @@ class Times(Played):
             plain = dict.fromkeys(("protected", "manual", "paused", "rolling_out"), False)
             self.ask(scope, action, {"expires": 0, "taken_at": self.now, "changed_at": 0, **plain}, weigh=False)
 
-    @rule(scope=scopes, action=st.sampled_from(ACTIONS), said=st.lists(FACTS, min_size=2, max_size=4),
-          free=st.sampled_from([True, True, False]))  # fmt: skip
+    @rule(scope=scopes, action=st.sampled_from(ACTIONS), said=st.lists(FACTS, min_size=3, max_size=6),
+          free=st.sampled_from([True, True, True, False]))  # fmt: skip
     def propose(self, scope: str, action: str, said: list[dict[str, Any]], free: bool) -> None:
         """A time and what is so are told from now; `free`: no stop is in the way of it."""
         if free and self.halted(SCOPES[scope], action):
@@ -192,7 +192,7 @@ class Times(Played):
             self.lifted = self.now
         self.look_around()
 
-    @rule(mode=st.sampled_from(["run", "stop", "stop", "freeze"]))
+    @rule(mode=st.sampled_from(["run", "run", "stop", "freeze"]))
     def stop(self, mode: str) -> None:
         self.told(mode, dict(self.parts))
 
@@ -235,10 +235,21 @@ class Times(Played):
 
     @rule(count=st.integers(1, 20))
     def resolve(self, count: int) -> None:
+        self.resolve_some(count)
+
+    def resolve_some(self, count: int) -> None:
         for name in self.own[:count]:
             assert self.world.resolve(name)["result"] == "closed"
             self.storm.failing -= 1
         del self.own[:count]
+
+    @rule(early=st.sampled_from([0, 1]))
+    def calm_down(self, early: int) -> None:
+        self.resolve_some(len(self.own))
+        for ms in (STORM_WINDOW, CALM - early):
+            self.world.sim.jump(self.now + ms)
+            self.load()
+        self.look_around()
 
     @rule(counted=st.booleans())
     def look(self, counted: bool) -> None:
