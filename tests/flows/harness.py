@@ -24,7 +24,8 @@ from tests.cluster.api import Api
 from tests.cluster.real import RealCluster
 
 PATIENCE_S = 40.0
-FEW = {"storm_failing_percent": 100}  # in so small a world five patients at once would be a storm
+# Stories follow each other fast in so small a world: twenty of them, or five patients at once, would be a storm.
+FEW = {"storm_failing_percent": 100, "storm_new_incidents": 1000}
 SLOWER = 4  # a real container takes its time to start
 ZERO = "0001-01-01T00:00:00Z"
 _numbers = itertools.count(1)

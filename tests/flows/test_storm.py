@@ -20,6 +20,7 @@ def stormy(tmp_path, kubeconfig):
 class TestAThousandAlerts:
     def test_in_one_group_are_all_accounted_for_with_one_storm_ticket(self, stormy):
         scene = stormy
+        scene.policy(storm_new_incidents=20)
         namespace = scene.namespace()
         for number in range(REAL):
             scene.cluster.deployment(
