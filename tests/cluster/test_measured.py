@@ -226,6 +226,7 @@ class TestAStorm:
         told(f"{pods} pods ready after", f"{crowd.until_ready(api, namespaces, pods):.0f} s")
         alerts = [scene.alert(*one) for one in named]
         alerts += [scene.alert("", alertname="KubeNodeNotReady", node=name) for name in nodes[:LOST]]
+        scene.policy(storm_new_incidents=20)
         noted, before, known = Noted(keeper, scene.home), scene.counters(), memory_mb(scene)
         began = time.monotonic()
 

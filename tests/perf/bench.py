@@ -180,6 +180,7 @@ def _bare_hop(folder: Path) -> float:
 def storm() -> None:
     with tempfile.TemporaryDirectory() as folder, a_world(Path(folder) / "w", sync=True) as world:
         scene = Scene(world)
+        scene.policy(storm_new_incidents=20)
         names = [scene.namespace(name=f"storm-{number}") for number in range(10)]
         for name in names:
             scene.deployment(name)
