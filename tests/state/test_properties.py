@@ -22,9 +22,9 @@ from tests.state.world import MINUTE, World
 ONE_ENGINE = pytest.mark.parametrize("redis_server", [next(filter(engine, ENGINES), "7.0")], indirect=True)
 PLAYED = settings(
     max_examples=4, stateful_step_count=40, deadline=None, database=None, derandomize=True, print_blob=False,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=list(HealthCheck), phases=[Phase.generate], report_multiple_bugs=False,
 )  # fmt: skip
-BROKEN = settings(PLAYED, max_examples=150, phases=[Phase.generate], report_multiple_bugs=False)
+BROKEN = settings(PLAYED, max_examples=150)
 
 # Each machine, in how many worlds it is played, and the checks that must be met there.
 LONG: dict[type[Played], tuple[int, set[str]]] = {
@@ -32,7 +32,7 @@ LONG: dict[type[Played], tuple[int, set[str]]] = {
     Crowded: (10, {"lease", "concurrency", "concurrency-action"}),
     Named: (15, {"rate-action", "rate-namespace"}),
     Blasts: (25, {"blast-workload", "blast-namespace", "blast-pool", "blast-nodes", "blast-most"}),
-    Breakers: (17, {"live", "lease", "breaker", "backoff"}),
+    Breakers: (26, {"live", "lease", "breaker", "backoff"}),
     Memory: (30, {"cooldown", "oscillation", "repeats", "resource-changes"}),
     Ladder: (35, {"rule", "autonomy", "suggest", "risk", "approval", "observe"}),
     Times: (25, {"stop", "freeze", "expired", "stale", "storm", "protected", "window", "change-freeze", "embargo",

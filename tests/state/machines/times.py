@@ -239,6 +239,7 @@ class Times(Played):
 
     def resolve_some(self, count: int) -> None:
         for name in self.own[:count]:
+            assert self.now  # the scripts see this time, too
             assert self.world.resolve(name)["result"] == "closed"
             self.storm.failing -= 1
         del self.own[:count]
