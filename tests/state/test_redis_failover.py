@@ -1,6 +1,7 @@
 """A replicated Redis that fails over: whoever becomes master knows no epoch, and the client finds him by itself."""
 
 from contextlib import suppress
+from functools import partial
 
 import pytest
 import redis
@@ -98,7 +99,8 @@ class TestAFailover:
             world.begin(grant, epoch=epoch, fence=1)
         replicated.succeeded(next(server for server in replicated.servers if not server.alive))
         world.until_answered()
-        for call in (lambda: world.begin(grant, epoch=epoch, fence=1), lambda: world.admit(incident), lambda: world.take("l")):
+        begin = partial(world.begin, grant, epoch=epoch, fence=1)
+        for call in (begin, lambda: world.admit(incident), lambda: world.take("l")):
             with pytest.raises(EpochError):
                 call()
 
