@@ -42,7 +42,7 @@ class TestTheSampleOnARealCluster:
         lines = done.stdout.splitlines()
         assert any("verdict on Deployment/akeso-sample-" in line and line.endswith("verified") for line in lines)
         assert any("bad-config: ticket T-" in line for line in lines)
-        assert sum("restart_pod (rule" in line for line in lines) >= 2  # the hopeless one was tried, too
+        assert any("bad-config" in line and "restart_pod (rule" in line for line in lines)  # it was tried, too
         left = [
             one["metadata"]["name"] for one in api.ok("GET", "/api/v1/namespaces")["items"]
             if one["metadata"]["name"].startswith(("akeso-sample-", "akeso-dev-"))

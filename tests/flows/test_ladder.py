@@ -1,0 +1,28 @@
+"""The ladder of autonomy, seen from outside: a remedy that did not help waits for a person the next time."""
+
+
+class TestARemedyThatDidNotHelp:
+    def test_is_held_the_next_time_until_a_person_promotes_it(self, scene):
+        scene.policy(demote_after=1)
+        namespace = scene.namespace()
+        scene.deployment(namespace, minimum=0, behaviour="crash", ready_after=0)
+        pod = scene.until(lambda: next((p for p in scene.cluster.all("Pod", namespace) if _waits(p)), None))
+        scene.fire(scene.alert(namespace, alertname="KubePodCrashLooping", pod=pod["metadata"]["name"]))
+        incident = scene.until_word("succeeded", namespace)
+
+        scene.pass_(900)
+
+        scene.until(lambda: "held" in scene.words(incident), str(scene.words(incident)))
+        assert scene.lines(incident, "demoted")[0]["to"] == "approve"
+        assert scene.words(incident).count("approved") == 1
+        scene.until(lambda: "demoted" in scene.reasons(incident))
+        target = {"kind": "Deployment", "namespace": namespace, "name": "web"}
+        promotion = {"action": "restart_pod", "target": target, "reason": "it was the image"}
+        assert scene.asked("v1/promote", promotion)["cap"] == ""
+        again = scene.api("POST", "v1/promote", promotion)
+        assert (again.status_code, "not held down" in again.text) == (409, True)
+
+
+def _waits(pod):
+    states = pod["status"].get("containerStatuses") or []
+    return any("CrashLoopBackOff" in str(state.get("state")) for state in states)
