@@ -4,7 +4,7 @@ import pytest
 
 pytestmark = pytest.mark.faults
 
-MINUTES = 30
+MINUTES = 45
 
 
 def _alerting(play, namespace, firing, *, resolve_first):
