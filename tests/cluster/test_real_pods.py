@@ -72,6 +72,8 @@ class TestAContainerThatRunsOutOfMemory:
 
 class TestACrashLoopByAFaultOfTheVersion:
     def test_is_restarted_as_often_as_the_rules_allow_and_then_told(self, story):
+        # Its failures on record, and its one pod touched over and over, would have the next one wait.
+        story.policy(risk_approve=101, risk_refuse=101, blast_minutes=1, backoff_max_s=60)
         namespace = story.namespace()
         story.workload(namespace, "fragile")
         seen = [story.looping(namespace)]

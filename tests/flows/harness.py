@@ -177,13 +177,13 @@ class Scene:
             time.sleep(0.02)
         raise AssertionError("the broker does not come to rest")
 
-    def until(self, what: Callable[[], Any], why: str = "") -> Any:
+    def until(self, what: Callable[[], Any], why: str | Callable[[], str] = "") -> Any:
         deadline = time.monotonic() + self.patience_s
         while time.monotonic() < deadline:
             if found := what():
                 return found
             time.sleep(0.05)
-        raise AssertionError(why or "it does not come true")
+        raise AssertionError((why if isinstance(why, str) else why()) or "it does not come true")
 
     # What came of it -----------------------------------------------------------------------------------------------
 
@@ -265,8 +265,11 @@ class Scene:
             incident = self.incident(namespace, name, kind)
             return incident if incident and word in self.words(incident) else ""
 
-        return str(self.until(said, f"never {word!r} about {kind}/{namespace}/{name}: "
-                              f"{self.words(self.incident(namespace, name, kind))}"))  # fmt: skip
+        def instead() -> str:
+            lines = self.audit(self.incident(namespace, name, kind))
+            return f"never {word!r} about {kind}/{namespace}/{name}: {[(x['what'], x.get('check')) for x in lines]}"
+
+        return str(self.until(said, instead))
 
     def heal(self, namespace: str, alert: Sent) -> tuple[str, str]:
         """Fire, wait for the write and its effect: incident and attempt."""

@@ -76,6 +76,7 @@ def record(scene: Scene, capture: Capture, rounds: int) -> None:
 
 def grant(scene: Scene, capture: Capture, rounds: int) -> list[codec.Event]:
     """Bring about `rounds` grants that nobody begins, each in a namespace of its own."""
+    scene.policy(concurrency=100, concurrency_per_action=100)
     scene.world.broker.disable("executor-scale-deployment")
     capture.events["remediation.approved"].clear()
     for _ in range(rounds):
