@@ -76,12 +76,13 @@ def record(scene: Scene, capture: Capture, rounds: int) -> None:
 
 def grant(scene: Scene, capture: Capture, rounds: int) -> list[codec.Event]:
     """Bring about `rounds` grants that nobody begins, each in a namespace of its own."""
-    scene.policy(concurrency=100, concurrency_per_action=100)
+    scene.policy(concurrency=100, concurrency_per_action=100, rate_per_minute=100)
     scene.world.broker.disable("executor-scale-deployment")
     capture.events["remediation.approved"].clear()
     for _ in range(rounds):
         waiting = scene.namespace()
         scene.deployment(waiting)
+        scene.tick()  # it is counted, or so many patients of so few would be a storm
         scene.fire(scene.alert(waiting))
         scene.until_word("approved", waiting)
     scene.settle()
