@@ -147,8 +147,8 @@ class Policy(Model):
     storm_new_incidents: int = Field(default=20, strict=True, ge=2, le=1000)
     # A window under a minute misses a failure that goes from node to node.
     storm_window_s: int = Field(default=300, strict=True, ge=60, le=3600)
-    # A larger share of failing targets is a storm as well.
-    storm_failing_percent: int = Field(default=30, strict=True, ge=1, le=100)
+    # A larger share of failing targets is a storm as well; with 101 none is.
+    storm_failing_percent: int = Field(default=30, strict=True, ge=1, le=101)
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

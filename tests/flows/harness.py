@@ -26,7 +26,7 @@ from tests.cluster.real import RealCluster
 PATIENCE_S = 40.0
 # Stories follow each other fast in so small a world: twenty of them, or five patients at once, would be a storm.
 # And most of them are about something else than the steps down the ladder that a remedy without effect takes.
-FEW = {"storm_failing_percent": 100, "storm_new_incidents": 1000, "demote_after": 10, "repeats": 16}
+FEW = {"storm_failing_percent": 101, "storm_new_incidents": 1000, "demote_after": 10, "repeats": 16}
 SLOWER = 4  # a real container takes its time to start
 ZERO = "0001-01-01T00:00:00Z"
 _numbers = itertools.count(1)

@@ -129,7 +129,7 @@ class TestRead:
             ("promote_after", 1, 1000),
             ("promote_false_percent", 0, 100),
             ("demote_after", 1, 10),
-            ("storm_failing_percent", 1, 100),
+            ("storm_failing_percent", 1, 101),
             ("attempts_per_day", 1, 10),
             ("rate_per_minute", 1, 100),
             ("rate_per_hour", 1, 1000),

@@ -204,7 +204,7 @@ local function weather(more)
   local why
   if fresh + (more or 0) > limit then
     why = 'more new incidents than one can look at'
-  elseif targets > 0 and failing >= 5 and failing * 100 > targets * share then
+  elseif share <= 100 and targets > 0 and failing >= 5 and failing * 100 > targets * share then
     why = failing .. ' of ' .. targets .. ' targets fail'
   end
   if why then
