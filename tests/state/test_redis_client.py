@@ -18,7 +18,7 @@ from shared.state.transitions import State
 from tests.state.redis_proxy import RedisProxy
 from tests.state.world import World
 
-TIMEOUT_MS = 300
+TIMEOUT_MS = 600
 POLICY = flat(Policy(), "r1")
 RUN = {"mode": "run", "reason": "", "by": "", "since": "then"}
 PATIENT_S = 60.0  # far more than any call may take, so that a slow machine fails no test
