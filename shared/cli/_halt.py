@@ -1,5 +1,6 @@
 """What stop, freeze and resume have in common: of what, and how the answer is told."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -12,10 +13,28 @@ Namespace = Annotated[str, typer.Option("--namespace", help="Only what is done i
 Action = Annotated[str, typer.Option("--action", help="Only this action.")]
 
 
-def ask(mode: str, *, reason: str, by: str, as_json: bool, **of: str) -> None:
-    """Set the mode of everything, or of the part that is named."""
-    named = {part: name for part, name in of.items() if name}
-    said = _ask.post("v1/stop", {"mode": mode, "reason": reason, "by": _out.name(by), **named})
+def command_of(mode: str, help_text: str) -> Callable[..., None]:
+    """Make the command that sets this mode."""
+
+    def command(
+        *,
+        reason: _out.Reason,
+        tenant: Tenant = "",
+        cluster: Cluster = "",
+        namespace: Namespace = "",
+        action: Action = "",
+        by: _out.By = "",
+        as_json: _out.Json = False,
+    ) -> None:
+        of = {"tenant": tenant, "cluster": cluster, "namespace": namespace, "action": action}
+        _say(mode, {"reason": reason, "by": _out.name(by)} | {part: name for part, name in of.items() if name}, as_json)
+
+    command.__doc__ = help_text
+    return command
+
+
+def _say(mode: str, asked: dict[str, str], as_json: bool) -> None:
+    said = _ask.post("v1/stop", {"mode": mode, **asked})
     if as_json:
         _out.show_json(said)
         return
