@@ -5,6 +5,9 @@ counts what there is that can fail and seals the audit. It decides nothing: a du
 alone.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 from shared import clock
 from shared.alert.reconcile import reconcile
 from shared.audit.sealing import seal_new
@@ -66,21 +69,23 @@ def _load(here: Here, cause: Cause) -> str:
 
 def _beside(here: Here, cause: Cause, *, hydrated: bool) -> None:
     """What must not keep due entries waiting: each part fails for itself."""
+    parts: tuple[tuple[str, Callable[[], object]], ...] = (
+        ("not reconciled", partial(_reconcile, here, cause, hydrated=hydrated)),
+        ("targets not counted", partial(count, here, cause)),
+        ("not sealed", partial(seal_new, here, cause)),
+    )
+    for otherwise, part in parts:
+        try:
+            part()
+        except AkesoError as error:
+            _log.warning(otherwise, error=str(error)[:200])
+
+
+def _reconcile(here: Here, cause: Cause, *, hydrated: bool) -> None:
     now = clock.now_ms()
-    try:
-        if here.settings.alertmanager.url and (hydrated or now - _reconciled["at"] >= RECONCILE_MS):
-            reconcile(here, cause)
-            _reconciled["at"] = now
-    except AkesoError as error:
-        _log.warning("not reconciled", error=str(error)[:200])
-    try:
-        count(here, cause)
-    except AkesoError as error:
-        _log.warning("targets not counted", error=str(error)[:200])
-    try:
-        seal_new(here, cause)
-    except AkesoError as error:
-        _log.warning("not sealed", error=str(error)[:200])
+    if here.settings.alertmanager.url and (hydrated or now - _reconciled["at"] >= RECONCILE_MS):
+        reconcile(here, cause)
+        _reconciled["at"] = now
 
 
 sweeper = serve("sweeper", sweep, accepts="pings")

@@ -100,6 +100,13 @@ local function running(action)
   return found
 end
 
+-- How many may run at once, of everything or of one action; room comes with the first lease that runs out.
+local function places(limit, action)
+  local found = running(action)
+  local used = #found
+  return used >= limit, limit, used, used >= limit and (found[used - limit + 1] or {}).until_ or 0
+end
+
 -- What was granted in the last hour to this action, or in this namespace, oldest first. Only names are taken from the
 -- log, because there may be a thousand of them.
 local granted
@@ -326,16 +333,8 @@ local CHECKS = {
     local left, limit, used = attempts_left(incident.scope, incident.family)
     return left <= 0, limit, used
   end },
-  { name = 'concurrency', judge = function()
-    local limit, now_running = num(policy.concurrency), running()
-    local used = #now_running
-    return used >= limit, limit, used, used >= limit and (now_running[used - limit + 1] or {}).until_ or 0
-  end },
-  { name = 'concurrency-action', judge = function()
-    local limit, now_running = num(policy.concurrency_action), running(req.action)
-    local used = #now_running
-    return used >= limit, limit, used, used >= limit and (now_running[used - limit + 1] or {}).until_ or 0
-  end },
+  { name = 'concurrency', judge = function() return places(num(policy.concurrency)) end },
+  { name = 'concurrency-action', judge = function() return places(num(policy.concurrency_action), req.action) end },
   { name = 'blast-workload', judge = function()
     if not disturbs('pod') or num(touches.population) == 0 then return end
     local mine = {}
