@@ -4,21 +4,10 @@ import pytest
 from typer.testing import CliRunner
 
 from shared.cli import app
-from shared.dev import redis as embedded
 from tests.cli.serving import serving
-from tests.people.world import world as made
+from tests.people.installed import redis, world
 
-
-@pytest.fixture(scope="session")
-def redis(tmp_path_factory):
-    with embedded.start(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture
-def world(tmp_path, monkeypatch, redis):
-    with made(tmp_path, monkeypatch, redis) as one:
-        yield one
+__all__ = ["redis", "world"]
 
 
 @pytest.fixture(autouse=True)

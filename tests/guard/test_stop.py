@@ -4,9 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.dev import redis as embedded
 from shared.model.stop import Halt, halt, keys, mode_of, plain, scoped
-from tests.people.world import world as made
 
 HOME = "akeso-system"
 WRITE = keys(tenant="default", cluster="prod", action="scale_deployment", namespaces=["shop", "", "shop"])
@@ -68,18 +66,6 @@ class TestAWrite:
     def test_can_be_judged_whatever_the_configmap_says(self, data):
         assert halt(data, WRITE).mode in ("run", "stop", "freeze")
         assert scoped(data).items() <= data.items()
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory):
-    with embedded.start(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture
-def world(tmp_path, monkeypatch, redis):
-    with made(tmp_path, monkeypatch, redis) as one:
-        yield one
 
 
 def data(world):

@@ -1,16 +1,3 @@
-import pytest
+from tests.people.installed import redis, world
 
-from shared.dev import redis as embedded
-from tests.people.world import world as made
-
-
-@pytest.fixture(scope="session")
-def redis(tmp_path_factory):
-    with embedded.start(tmp_path_factory.mktemp("redis")) as server:
-        yield server
-
-
-@pytest.fixture
-def world(tmp_path, monkeypatch, redis):
-    with made(tmp_path, monkeypatch, redis) as one:
-        yield one
+__all__ = ["redis", "world"]

@@ -3,7 +3,6 @@
 import pytest
 
 from functions.sweeper.main import sweep
-from shared.dev import redis as embedded
 from shared.event.codec import Event
 from shared.event.here import Here
 from shared.event.types import PING
@@ -11,12 +10,6 @@ from shared.kube.errors import KubeDown
 from shared.model.base import Model
 from shared.sweep.targets import count
 from tests.people.world import world as made
-
-
-@pytest.fixture(scope="module")
-def redis(tmp_path_factory):
-    with embedded.start(tmp_path_factory.mktemp("redis")) as server:
-        yield server
 
 
 @pytest.fixture

@@ -1,0 +1,3 @@
+from tests.people.installed import redis, world
+
+__all__ = ["redis", "world"]

@@ -1,0 +1,3 @@
+from tests.people.installed import redis
+
+__all__ = ["redis"]
