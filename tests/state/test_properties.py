@@ -64,7 +64,7 @@ WITHOUT = {
         "if req.taken_at < lifted then", "if false then"),
     "storm": Without(Times, "admit", "if storm.since and not manual then", "if false then"),
     "a storm's end": Without(Times, "load", "elseif now - num(storm.calm_since) >= CALM then", "else"),
-    "a storm by share": Without(Times, "open", "elseif targets > 0 and failing >= 5", "elseif false"),
+    "a storm by share": Without(Times, "open", "elseif share <= 100 and targets > 0 and failing >= 5", "elseif false"),
     "rule": Without(Ladder, "admit", "return rule.autonomy == 'off', nil", "return false, nil"),
     "protected": Without(Times, "admit", "return req.protected or any(", "return any("),
     "autonomy": Without(Ladder, "admit", "return level == 'off' or (manual and level == 'observe')", "return false"),
