@@ -35,6 +35,10 @@ def engine(name: str) -> str | None:
     return next(filter(None, (shutil.which(f"{folder}/bin/redis-server") for folder in folders)), None)
 
 
+# For what the version of the server makes no difference to.
+ONE_ENGINE = pytest.mark.parametrize("redis_server", [next(filter(engine, ENGINES), "7.0")], indirect=True)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kubeconfig", type=Path, help="a real cluster in place of the emulated one")
 

@@ -17,6 +17,7 @@ def stormy(tmp_path, kubeconfig):
         yield Scene(world)
 
 
+@pytest.mark.faults
 class TestAThousandAlerts:
     def test_in_one_group_are_all_accounted_for_with_one_storm_ticket(self, stormy):
         scene = stormy

@@ -10,7 +10,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from shared.guard.load import flat
 from shared.guard.policy import Policy
 from shared.state import client
-from tests.conftest import ENGINES, engine
+from tests.conftest import ONE_ENGINE
 from tests.state.machines.breakers import Breakers
 from tests.state.machines.ladder import Ladder
 from tests.state.machines.limits import Blasts, Crowded, Limits, Named
@@ -19,7 +19,6 @@ from tests.state.machines.played import Played
 from tests.state.machines.times import Times
 from tests.state.world import MINUTE, World
 
-ONE_ENGINE = pytest.mark.parametrize("redis_server", [next(filter(engine, ENGINES), "7.0")], indirect=True)
 PLAYED = settings(
     max_examples=4, stateful_step_count=40, deadline=None, database=None, derandomize=True, print_blob=False,
     suppress_health_check=list(HealthCheck), phases=[Phase.generate], report_multiple_bugs=False,

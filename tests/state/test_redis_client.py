@@ -15,6 +15,7 @@ from shared.secrets import Secrets
 from shared.settings import Redis, Settings
 from shared.state.client import Store
 from shared.state.transitions import State
+from tests.conftest import ONE_ENGINE
 from tests.state.redis_proxy import RedisProxy
 from tests.state.world import World
 
@@ -80,6 +81,7 @@ BAD = {
 
 
 class TestABadConnection:
+    @ONE_ENGINE
     @pytest.mark.parametrize("manner", BAD)
     @pytest.mark.parametrize("fresh", [True, False], ids=["when it is made", "that was made before"])
     def test_ends_in_one_word_and_is_forgotten(self, asking, door, manner, fresh):

@@ -18,6 +18,8 @@ from tests.state.redis_proxy import RedisProxy
 from tests.state.redis_sentinel import Sentineled, until
 from tests.state.world import World
 
+# Sentinels take seconds to agree, and more on a busy machine.
+pytestmark = pytest.mark.faults
 POLICY = flat(Policy(), "r1")
 RUN = {"mode": "run", "reason": "", "by": "", "since": "then"}
 

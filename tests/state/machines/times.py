@@ -33,9 +33,9 @@ MODES = {"run": 0, "stop": 1, "freeze": 2}
 
 FACTS = st.fixed_dictionaries({
     "left": st.sampled_from([None] * 6 + [-1, 0]), "age": st.sampled_from([0] * 6 + [STALE, STALE + 1, 10 * MINUTE]),
-    "protected": st.sampled_from([False] * 4 + [True]), "paused": st.sampled_from([False] * 4 + [True]),
+    "protected": st.sampled_from([False] * 7 + [True]), "paused": st.sampled_from([False] * 7 + [True]),
     "manual": st.sampled_from([False, False, True]), "rolling_out": st.booleans(),
-    "changed": st.sampled_from([None, None, 0, PERSON - 1, PERSON, HOUR - 1, HOUR, HOUR]),
+    "changed": st.sampled_from([None, None, 0, PERSON - 1, PERSON, HOUR - 1, HOUR - 1, HOUR]),
 })  # fmt: skip
 
 
