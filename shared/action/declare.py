@@ -48,6 +48,7 @@ class Action(ABC):
     cooldown_s: ClassVar[int] = 300  # at least soak plus one minute
     soak_s: ClassVar[int] = 60
     step_s: ClassVar[int] = 25  # one step's deadline; Serving cuts nothing that ends within 30 s
+    run_s: ClassVar[int] = 600  # an attempt with all its steps and waits
     until_s: ClassVar[int] = 0  # a temporary change is taken back after that long; 0: it stays
     downtime_s: ClassVar[int] = 0  # so long one thing that it touches does not serve
     width: ClassVar[Literal["scope", "namespace", "node"]] = "scope"  # what nobody else may work on meanwhile
@@ -58,6 +59,13 @@ class Action(ABC):
     @abstractmethod
     def plan(self, facts: Facts, params: Any) -> Plan | Refusal:
         """A pure function of its arguments: no clock, no network, no randomness."""
+
+    def arrived(self, facts: Facts, params: Any) -> str | Refusal:  # noqa: ARG002  for those that wait
+        """Whether what was begun has come to its end, for plans with a `watch`.
+
+        Empty: it has. A text says what is still waited for; a Refusal ends the attempt as failed.
+        """
+        return ""
 
     @abstractmethod
     def healthy(self, facts: Facts) -> bool:

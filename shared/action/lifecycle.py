@@ -7,9 +7,10 @@ API server. It never decides whether an action is allowed: that was `admit`, and
 
 import json
 import secrets
+import time
 from typing import Final, Literal, NamedTuple
 
-from shared import failpoint
+from shared import clock, failpoint
 from shared.action.declare import Action
 from shared.errors import BusyError, ForbiddenError
 from shared.event.here import Here
@@ -17,10 +18,12 @@ from shared.event.make import Emit
 from shared.event.types import ApprovedData, OutcomeData
 from shared.kube import facts as snapshot
 from shared.kube import write as kube_write
-from shared.kube.errors import Conflict, NotFound, Refused, Throttled
+from shared.kube.errors import Conflict, KubeError, NotFound, Refused, Throttled
+from shared.kube.mark import FENCED
 from shared.model.facts import Facts
 from shared.model.grant import Grant
 from shared.model.plan import Plan, Refusal, Write
+from shared.model.refusal import Reason
 from shared.model.stop import StopMode
 from shared.model.stop import keys as stop_keys
 from shared.state.transitions import Cause, Finished
@@ -28,8 +31,11 @@ from shared.state.transitions import Cause, Finished
 RUN_MS: Final = 30_000  # one run of one step; Serving cuts nothing that ends within it
 LOOK_MS: Final = 90_000  # after so long without an end somebody looks
 TRIES: Final = 3
+AGAIN_MS: Final = 15_000  # what is waited for is looked at so often
+POLL_S: Final = 1.0  # and so often while a run has time left
 _SHOWN, _VALUE = 3, 60  # of what an attempt leaves half-way: so many writes, so many characters of a value
-Resolved = Literal["", "write", "mark", "uid", "fence"]
+_REFUSED: Final[dict[str, Reason]] = {"lease": "lease", "start-by": "deadline", "finish-by": "deadline"}
+Resolved = Literal["", "write", "mark", "uid", "fence", "look"]
 
 
 class Done(NamedTuple):
@@ -44,6 +50,14 @@ class Ended(NamedTuple):
     outcome: Literal["failed", "skipped", "stopped", "unused", "unknown"]
     text: str
     how: Resolved = ""
+    reason: Reason | Literal[""] = ""
+
+
+class Later(NamedTuple):
+    """The step is not done yet, and nothing speaks against asking again."""
+
+    text: str
+    reason: Reason
 
 
 class Attempt:
@@ -55,6 +69,8 @@ class Attempt:
         self._manager = f"akeso-{action.name}"
         self._undo = grant.mode == "undo"
         self._before: Facts | None = None
+        self._since = 0  # ms, when the present step was begun for the first time
+        self._ends = time.monotonic() + action.step_s  # of this run; what is left is another one's
         places = (grant.scope.namespace, *(write.target.namespace for write in data.plan.writes))
         self._stop_of = stop_keys(tenant=grant.tenant, cluster=grant.cluster, action=grant.action, namespaces=places)
 
@@ -65,7 +81,9 @@ class Attempt:
             return self._say(json.loads(known["result"]))
         if known.get("state") == "begun":
             step = int(known.get("cursor", 0))
-            if step and known.get("run_step") != str(step):
+            if known.get("run_step") == str(step):
+                self._since = int(known.get("step_since") or 0)
+            if known.get("waiting") or (step and known.get("run_step") != str(step)):
                 return self._next(step)
             return self._carry_on(step, fresh=False)
         if not known:
@@ -86,11 +104,11 @@ class Attempt:
         return self._end(step, self._look_again(write, step))
 
     def _next(self, step: int) -> Emit | None:
-        """A further step, which nobody has begun: a stop ends the attempt here, and there is nothing to shut out."""
+        """A step whose turn it is, and that nobody is at: a stop ends the attempt here, and nothing is to shut out."""
         if halted := self._halted():
             return self._end(step, Ended("stopped", halted))
         if refused := self._begin(step):
-            return self._end(step, Ended("stopped", refused.text))
+            return self._end(step, refused._replace(outcome="stopped"))
         return self._end(step, self._write(self._data.plan.writes[step], step, fresh=False))
 
     # Before anything is begun ---------------------------------------------------------------------------------------
@@ -100,36 +118,52 @@ class Attempt:
         home = self._here.settings.kube.namespace
         facts = snapshot.take(self._here.kube, self._grant.scope, None, stop_namespace=home, stop_of=self._stop_of)
         if facts is None:
-            return Ended("skipped", "the target is gone")
+            return Ended("skipped", "the target is gone", reason="not-found")
         self._before = facts
         if self._halts(facts.stop_mode):
             return Ended("unused", self._halted() or f"{facts.stop_mode} is set")
         if not self._undo:
             if facts.autonomy in ("off", "observe") or (facts.autonomy == "suggest" and not self._grant.approvers):
-                return Ended("skipped", f"autonomy is {facts.autonomy} now")
+                return Ended("skipped", f"autonomy is {facts.autonomy} now", reason="protected")
             planned = self._action.plan(facts, self._action.Params.model_validate(self._data.params))
             if isinstance(planned, Refusal):
-                return Ended("skipped", f"{planned.reason}: {planned.text}")
+                return Ended("skipped", f"{planned.reason}: {planned.text}", reason=planned.reason)
             if planned.hash != self._grant.plan_hash:
-                return Ended("skipped", "changed: what would be written now is not what was approved")
+                return Ended("skipped", "changed: what would be written now is not what was approved", reason="changed")
         return self._rehearse(write)
 
     def _rehearse(self, write: Write) -> Ended | None:
         """Let the server try it without an effect. Controllers write statuses at any time: then look again."""
-        refused = ""
+        refused: KubeError | None = None
         for _ in range(TRIES):
-            seen = kube_write.read(self._here.kube, write)
-            if not (seen.exists and seen.uid_ok and seen.holds):
-                return Ended("skipped", "changed: the object is not what the plan was made for")
+            seen = kube_write.read(self._here.kube, write, self._grant.id)
+            if not seen.holds:
+                return self._changed(write, seen)
             try:
                 self._apply(write, 0, seen.resource_version, dry_run=True)
             except Conflict as error:
-                refused = str(error)
-            except (NotFound, Refused, Throttled) as error:
-                return Ended("skipped", f"the dry run was refused: {error}")
+                refused = error
+            except Throttled as error:
+                if write.patience_s:  # it may be waited out
+                    return None
+                return Ended("skipped", f"the dry run was refused: {error}", reason=_why(error))
+            except (NotFound, Refused) as error:
+                return Ended("skipped", f"the dry run was refused: {error}", reason=_why(error))
             else:
                 return None
-        return Ended("skipped", f"the dry run was refused: {refused}")
+        return Ended("skipped", f"the dry run was refused: {refused}", reason="changed")
+
+    @staticmethod
+    def _changed(write: Write, seen: kube_write.Seen) -> Ended:
+        """It is not as it must be for this write; of a field that was changed both are told."""
+        text = "changed: the object is not what the plan was made for"
+        if write.verb == "create":
+            text = f"changed: there is a {write.target.kind} of that name already"
+        elif not (seen.exists and seen.uid_ok):
+            text = f"changed: {write.target.kind} {write.target.name} is gone or another one has its name"
+        elif write.verb == "patch" and not seen.deleting:
+            text = f"changed: {write.path} is {_short(seen.value)} now, and was to be {_short(write.before)}"
+        return Ended("skipped", text, reason="changed")
 
     def _halts(self, mode: StopMode) -> bool:
         return mode == "freeze" or (mode != "run" and not self._undo)
@@ -152,6 +186,7 @@ class Attempt:
             fence=self._grant.fence,
         )
         if begun["go"]:
+            self._since = self._since or clock.now_ms()
             return None
         if begun["check"] == "busy":
             raise BusyError("another run is at this step")
@@ -159,7 +194,9 @@ class Attempt:
             return Ended("unused", "already ended")
         if begun["check"] == "epoch":  # by a change of any stop, or because Redis was lost
             return Ended("unused", "the grant is from before a stop, or from before Redis was lost")
-        return Ended("unused", f"{begun['check']} refused it at the last moment")
+        return Ended(
+            "unused", f"{begun['check']} refused it at the last moment", reason=_REFUSED.get(begun["check"], "")
+        )
 
     # The write -------------------------------------------------------------------------------------------------------
 
@@ -175,22 +212,35 @@ class Attempt:
             field_manager=self._manager,
             resource_version=version,
             dry_run=dry_run,
+            until=self._until,
         )
 
-    def _write(self, write: Write, step: int, *, fresh: bool) -> Done | Ended:
+    @property
+    def _lasts_s(self) -> int:
+        """After how many seconds it is to be taken back; 0: never."""
+        return 0 if self._undo else self._data.plan.until_s or self._action.until_s
+
+    @property
+    def _until(self) -> str:
+        # By the grant and not by the clock, so that a repeated write says the same.
+        return clock.iso(self._grant.start_by + self._lasts_s * 1000) if self._lasts_s else ""
+
+    def _write(self, write: Write, step: int, *, fresh: bool) -> Done | Ended | Later:
         """The step's effect, exactly once: read, precondition, write; on a conflict look again, three times at most."""
+        if not write.writes:
+            return self._watch(write)
         for tried in range(TRIES):
-            seen = kube_write.read(self._here.kube, write)
+            seen = kube_write.read(self._here.kube, write, self._grant.id)
             found = self._found(seen, write, step)
             if found is not None:
                 return self._gone(write) if fresh and found.how != "mark" else found
-            if seen.mark == f"{self._mark(step)}{kube_write.FENCED}":
+            if seen.mark == f"{self._mark(step)}{FENCED}":
                 return Ended("stopped", "a later look has shut this run out", "fence")
             if not seen.holds:
-                return Ended("failed", "changed: somebody else was there first")
+                return self._changed(write, seen)._replace(outcome="failed")
             # Whoever wrote in between may have been a run that has taken this step over, or ended the attempt.
             if tried and (refused := self._begin(step)):
-                return Ended("stopped", refused.text)
+                return refused._replace(outcome="stopped")
             if halted := self._halted():
                 return Ended("stopped", halted)
             failpoint.hit("before-write")
@@ -198,21 +248,46 @@ class Attempt:
                 self._apply(write, step, seen.resource_version, dry_run=False)
             except (Conflict, NotFound):
                 continue
-            except (Refused, Throttled) as error:
-                return Ended("failed", f"refused by the API: {error}")
+            except Throttled as error:
+                if write.patience_s:
+                    return self._later(write, Later(str(error), _why(error)))
+                return Ended("failed", f"refused by the API: {error}", reason=_why(error))
+            except Refused as error:
+                return Ended("failed", f"refused by the API: {error}", reason=_why(error))
             failpoint.hit("after-write")
             return Done("write")
-        return Ended("failed", "changed: the object is written to faster than it can be read")
+        return Ended("failed", "changed: the object is written to faster than it can be read", reason="changed")
+
+    def _watch(self, write: Write) -> Done | Ended | Later:
+        """A step that only waits: the action says by fresh facts whether what was begun has arrived."""
+        home = self._here.settings.kube.namespace
+        facts = snapshot.take(self._here.kube, self._grant.scope, None, stop_namespace=home, stop_of=self._stop_of)
+        if facts is None:
+            return Ended("failed", "the target is gone", "look", "not-found")
+        said = self._action.arrived(facts, self._action.Params.model_validate(self._data.params))
+        if isinstance(said, Refusal):
+            return Ended("failed", f"{said.reason}: {said.text}", "look", said.reason)
+        return self._later(write, Later(said, "deadline")) if said else Done("look")
+
+    def _later(self, write: Write, why: Later) -> Ended | Later:
+        """Ask again, unless its time is up before."""
+        now = clock.now_ms()
+        ends = min(self._since + write.patience_s * 1000, self._grant.finish_by)
+        return Ended("failed", f"{why.reason}: {why.text}", reason=why.reason) if now + AGAIN_MS > ends else why
 
     @staticmethod
     def _gone(write: Write) -> Ended:
         """Gone before this attempt, which nobody carried on before, has written."""
-        return Ended("skipped", f"{write.target.kind} {write.target.name} is gone or another one has its name")
+        text = f"{write.target.kind} {write.target.name} is gone or another one has its name"
+        return Ended("skipped", text, reason="not-found")
 
     # After a crash ---------------------------------------------------------------------------------------------------
 
-    def _look_again(self, write: Write, step: int) -> Done | Ended:
+    def _look_again(self, write: Write, step: int) -> Done | Ended | Later:
         """Somebody began this step and did not finish it: look, and only without a trace of an effect write it."""
+        if not write.writes:
+            refused = self._begin(step)
+            return refused._replace(outcome="stopped") if refused else self._watch(write)
         found = self._effect(write, step)
         if found is not None:
             return found
@@ -223,7 +298,7 @@ class Attempt:
         # every write with an older one fail.
         try:
             fenced = kube_write.fence(
-                self._here.kube, write, mark=f"{self._mark(step)}{kube_write.FENCED}", field_manager=self._manager
+                self._here.kube, write, mark=f"{self._mark(step)}{FENCED}", field_manager=self._manager
             )
         except (Conflict, Refused, Throttled):
             fenced = False
@@ -235,19 +310,23 @@ class Attempt:
         return Ended("stopped", f"{refused.text}; nothing was written by this step", "fence")
 
     def _effect(self, write: Write, step: int) -> Done | Ended | None:
-        return self._found(kube_write.read(self._here.kube, write), write, step)
+        return self._found(kube_write.read(self._here.kube, write, self._grant.id), write, step)
 
     def _found(self, seen: kube_write.Seen, write: Write, step: int) -> Done | Ended | None:
         """What the target shows of this step's effect; None when it shows none."""
         marked, same = seen.mark == self._mark(step), seen.exists and seen.uid_ok
-        if write.verb == "evict":
+        if write.verb in ("evict", "delete"):
             if not same:
                 return Done("uid")
-            # The mark goes before an eviction: alone it says only that somebody was about to.
+            # The mark goes before what cannot carry it: alone it says only that somebody was about to.
             return Done("mark") if marked and seen.deleting else None
-        if marked:
+        if write.verb == "create":
+            taken = Ended("failed", f"changed: there is a {write.target.kind} of that name", reason="changed")
+            return Done("mark") if same else taken if seen.exists else None
+        if marked and (seen.done or not write.sub):
             return Done("mark")
-        return None if same else Ended("unknown", "the object is gone or another one has its name")
+        text = "the object is gone or another one has its name"
+        return None if same else Ended("unknown", text, reason="not-found")
 
     def _recover(self) -> Emit | None:
         """Redis lost the attempt. A grant of a lost state is never begun, but what it did is written down anew."""
@@ -260,30 +339,53 @@ class Attempt:
 
     # The end ---------------------------------------------------------------------------------------------------------
 
-    def _end(self, step: int, result: Done | Ended) -> Emit | None:
+    def _end(self, step: int, result: Done | Ended | Later) -> Emit | None:
         failpoint.hit("before-finish")
         steps = len(self._data.plan.writes)
-        if isinstance(result, Done) and step + 1 < steps:
+        if isinstance(result, Later):
+            if self._has_time:
+                time.sleep(POLL_S)
+                return self._next(step)
+            finished = self._finish("progressing", step=step, next_step=step, delay=AGAIN_MS, text=result.text)
+        elif isinstance(result, Done) and step + 1 < steps:
+            pause = self._data.plan.writes[step + 1].pause_s
             finished = self._finish(
-                "progressing", step=step, next_step=step + 1, delay=0, writes=1, resolved_by=result.how
-            )
+                "progressing", step=step, next_step=step + 1, delay=pause * 1000, writes=self._wrote(step),
+                resolved_by=result.how,
+            )  # fmt: skip
+            if finished["outcome"] == "progressing" and not pause and self._has_time:
+                self._since = 0
+                return self._next(step + 1)
         elif isinstance(result, Done):
             text = "" if steps else str(self._data.params.get("message") or "nothing is to be done by machine")
             finished = self._finish(
-                "succeeded", step=step, writes=min(1, steps), resolved_by=result.how, text=text or None
-            )
+                "succeeded", step=step, next_step=step + 1, writes=self._wrote(step), resolved_by=result.how,
+                text=text or None,
+            )  # fmt: skip
         else:
             text = "; ".join(part for part in (result.text, self._stays(step)) if part)
-            finished = self._finish(result.outcome, step=step, text=text, resolved_by=result.how)
+            finished = self._finish(
+                result.outcome, step=step, text=text, resolved_by=result.how, reason=result.reason or None,
+                take_back=self._data.plan.takes_back or None,
+            )  # fmt: skip
         failpoint.hit("after-finish")
         return self._say(finished)
+
+    @property
+    def _has_time(self) -> bool:
+        """Whether one more look or write fits into this run."""
+        return time.monotonic() + POLL_S < self._ends
+
+    def _wrote(self, step: int) -> int:
+        return sum(write.writes for write in self._data.plan.writes[step : step + 1])
 
     def _stays(self, step: int) -> str:
         """What the steps before have left, for whoever finds the attempt ended half-way."""
         writes = self._data.plan.writes
-        if not step:
+        made = [write for write in writes[:step] if write.writes]
+        if not made:
             return ""
-        left = ", ".join(_left(write) for write in writes[:step][:_SHOWN]) + (", ..." if step > _SHOWN else "")
+        left = ", ".join(_left(write) for write in made[:_SHOWN]) + (", ..." if len(made) > _SHOWN else "")
         return f"{step} of {len(writes)} steps are done and stay: {left}"
 
     def _finish(self, outcome: str, *, step: int, **more: object) -> Finished:
@@ -292,7 +394,8 @@ class Attempt:
         # Of what is done by now and no more: what was never written is not as an undo expects it. And only of a plan
         # that can be taken back as a whole, because what is stored here cannot be unsaid by a later step.
         if outcome in ("succeeded", "progressing") and plan.inverse():
-            inverse = plan.model_copy(update={"writes": plan.writes[: step + 1]}).inverse()
+            done = plan.writes[: int(str(more["next_step"]))]
+            inverse = plan.model_copy(update={"writes": done}).inverse(grant.id)
         return self._here.state.finish(
             self._cause,
             grant.id,
@@ -308,7 +411,7 @@ class Attempt:
                 "id": grant.id, "incident": grant.incident, "scope": grant.scope.key, "action": grant.action,
                 "kind": self._action.kind, "mode": grant.mode, "of": grant.of, "family": "", "epoch": grant.epoch,
                 "cooldown": self._action.cooldown_s * 1000, "soak": self._action.soak_s * 1000,
-                "until_in": self._action.until_s * 1000, "plan": self._data.plan.model_dump_json(),
+                "until_in": self._lasts_s * 1000, "plan": self._data.plan.model_dump_json(),
                 "namespace": grant.scope.namespace, "start_by": grant.start_by, "finish_by": grant.finish_by,
                 "grant": self._data.grant,
             },
@@ -325,7 +428,8 @@ class Attempt:
             {
                 "incident": self._grant.incident, "attempt": self._grant.id, "action": self._grant.action,
                 "outcome": outcome, "text": finished.get("text", ""), "resolved_by": finished.get("resolved_by", ""),
-                "cursor": finished.get("cursor", 0), "undo": finished.get("undo", ""),
+                "reason": finished.get("reason", ""), "cursor": finished.get("cursor", 0),
+                "undo": finished.get("undo", ""),
             }
         )  # fmt: skip
         return Emit(f"remediation.{outcome}", said, incident=self._grant.incident, action=self._grant.action)
@@ -334,9 +438,27 @@ class Attempt:
 def _left(write: Write) -> str:
     """One write that was made, in the fewest words."""
     target = "/".join(part for part in (write.target.kind, write.target.namespace, write.target.name) if part)
-    if write.verb == "evict":
-        return f"{target} evicted"
-    return f"{target} {write.path} is {json.dumps(write.after)[:_VALUE]}"
+    if write.verb == "patch":
+        return f"{target} {write.path} is {_short(write.after)}"
+    if write.verb == "copy":
+        return f"{target} {write.path} is that of {write.after['kind']} {write.after['name']}"
+    return f"{target} {'evicted' if write.verb == 'evict' else f'{write.verb}d'}"
+
+
+def _short(value: object) -> str:
+    return json.dumps(value)[:_VALUE]
+
+
+def _why(error: KubeError) -> Reason:
+    """The word for what an API server refuses."""
+    if isinstance(error, Throttled):
+        return "disruption-budget"
+    if isinstance(error, NotFound):
+        return "not-found"
+    text = str(error)
+    if "quota" in text or "LimitRange" in text or "usage per" in text:
+        return "quota"
+    return "protected" if "akeso:" in text or "denied" in text else "unsupported"
 
 
 def check(data: ApprovedData, grant: Grant, cause: Cause, action: str) -> None:

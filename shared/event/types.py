@@ -12,6 +12,7 @@ from shared.model.base import Model
 from shared.model.facts import Autonomy, Facts, ObjectRef, Scope
 from shared.model.hold import Price
 from shared.model.plan import Plan
+from shared.model.refusal import Reason
 from shared.model.wish import Wish
 
 PREFIX: Final = "dev.akeso."
@@ -78,6 +79,7 @@ class Declared(Model):
     cooldown_s: int = Field(ge=0, le=86_400)
     soak_s: int = Field(ge=0, le=86_400)
     until_s: int = Field(default=0, ge=0, le=604_800)
+    run_s: int = Field(default=600, ge=30, le=7200)
     downtime_s: int = Field(default=0, ge=0, le=86_400)  # of one thing that is touched
     width: Literal["scope", "namespace", "node"] = "scope"
 
@@ -139,7 +141,8 @@ class OutcomeData(Model):
     action: str
     outcome: Literal["succeeded", "failed", "skipped", "stopped", "unused", "unknown", "progressing"]
     text: str = ""
-    resolved_by: Literal["", "write", "mark", "uid", "fence"] = ""  # how an unclear write was settled
+    reason: Reason | Literal[""] = ""
+    resolved_by: Literal["", "write", "mark", "uid", "fence", "look"] = ""  # how an unclear write was settled
     cursor: int = 0
     undo: str = ""  # the command that takes back what stays changed
 

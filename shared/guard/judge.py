@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # the guard must import neither actions nor rules
     from shared.decide.rules import Choice
 
 START_MS: Final = 180_000  # a cold start with its queue fits in
-RUN_MS: Final = 600_000
+RUN_MS: Final = 600_000  # of an action that says nothing else
 _ENVIRONMENTS: Final = ("environment", "app.kubernetes.io/environment", "env")
 KIND: Final = {True: "write", False: "none"}  # an empty plan can do no harm; nothing else is let past the checks
 
@@ -50,7 +50,8 @@ def proposal(data: TriagedData, choice: "Choice", plan: Plan, action: "Action") 
             risk=action.risk,
             cooldown_s=action.cooldown_s,
             soak_s=action.soak_s,
-            until_s=action.until_s,
+            until_s=plan.until_s or action.until_s,
+            run_s=action.run_s,
             downtime_s=action.downtime_s,
             width=action.width,
         ),
@@ -105,7 +106,7 @@ def request(data: ProposedData, *, expires: int = 0, dry: bool = False) -> dict[
         "reasoning": data.reasoning[:500],
         "command": run_command(data.action, data.scope, data.params),
         "start_in": START_MS,
-        "run_in": RUN_MS,
+        "run_in": data.declared.run_s * 1000,
         "cooldown": data.declared.cooldown_s * 1000,
         "soak": data.declared.soak_s * 1000,
         "until_in": data.declared.until_s * 1000,

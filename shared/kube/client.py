@@ -84,9 +84,10 @@ class Kube:
         form: Literal["json", "merge"],
         dry_run: bool = False,
         field_manager: str,
+        sub: str = "",
     ) -> Object:
         """Answer the object after the patch. Conflict: a JSON patch's `test` failed, or a resourceVersion is stale."""
-        path = _checked(address, kind, namespace, name)
+        path = _checked(address, kind, namespace, name) + (f"/{sub}" if sub else "")
         return self._send("patch", path, _options(field_manager, dry_run=dry_run), body, form=_FORM[form])
 
     def create(self, kind: str, namespace: str, body: Object, *, dry_run: bool = False, field_manager: str) -> Object:
@@ -94,10 +95,17 @@ class Kube:
         path = _checked(collection, kind, namespace)
         return self._send("create", path, _options(field_manager, dry_run=dry_run), body)
 
-    def delete(self, kind: str, namespace: str, name: str, *, uid: str) -> None:
-        """Delete exactly that object. Conflict when another one has its name by now, NotFound when none has."""
-        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": uid}}
-        self._send("delete", _checked(address, kind, namespace, name), [], body)
+    def delete(
+        self, kind: str, namespace: str, name: str, *, uid: str, resource_version: str = "", dry_run: bool = False
+    ) -> None:
+        """Delete exactly that object, with a version in exactly that one; its dependents go in the background.
+
+        Conflict when another one has its name by now, NotFound when none has.
+        """
+        exactly = {"uid": uid, **({"resourceVersion": resource_version} if resource_version else {})}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": exactly}
+        query = [("propagationPolicy", "Background"), *_options("", dry_run=dry_run)]
+        self._send("delete", _checked(address, kind, namespace, name), query, body)
 
     def evict(
         self,

@@ -8,25 +8,24 @@ It must not retry, wait or decide: what a Conflict means is the caller's busines
 from collections.abc import Mapping
 from typing import Any, Final
 
+from shared.kube import made
 from shared.kube.client import Kube
 from shared.kube.errors import Conflict, NotFound
+from shared.kube.mark import FENCED, MADE, MARK, UNDO, annotations, notes, temporary
 from shared.model.base import Model, canonical
 from shared.model.plan import Write
 
-MARK: Final = "akeso.dev/attempt"
-UNDO: Final = "akeso.dev/undo"
-FENCED: Final = "/fenced"
-
-_FENCE_TRIES = 3
+_FENCE_TRIES: Final = 3
+_LEAVING: Final = frozenset({"evict", "delete"})  # what is done when the object is gone
 Object = dict[str, Any]
 
 
 class Seen(Model):
     """What one read of a write's target says.
 
-    `holds`: the write may still be made (the field has its old value; the pod with that uid is not on its way out).
-    `done`: the world is as the write wanted it, which does not say who did it; `mark` says that. On a pod that is to
-    be evicted the mark comes first: marked and not done means that the eviction did not happen, or not yet.
+    `holds`: the write may still be made (the field has its old value; the pod with that uid is not on its way out; the
+    name is free). `done`: the world is as the write wanted it, which does not say who did it; `mark` says that. Where
+    a write cannot carry the mark it comes first: marked and not done means that it did not happen, or not yet.
     """
 
     exists: bool = False
@@ -36,32 +35,36 @@ class Seen(Model):
     done: bool = False
     resource_version: str = ""
     deleting: bool = False
+    value: Any = None  # of the field that a patch is about
 
 
-def read(kube: Kube, write: Write) -> Seen:
-    """Look at the target. Raises KubeError when it cannot be read, never when it is gone."""
-    target = write.target
-    found = kube.get(target.kind, target.namespace, target.name)
+def read(kube: Kube, write: Write, attempt: str = "") -> Seen:
+    """Look at the target of `attempt`'s write. Raises KubeError when it cannot be read, never when it is gone."""
+    found = _target(kube, write, attempt)
     if found is None:
-        return Seen(done=write.verb == "evict")
+        return Seen(done=write.verb in _LEAVING, holds=write.verb == "create")
     meta = found["metadata"]
-    same = bool(target.uid) and meta.get("uid") == target.uid
+    same = _same(found, write, attempt)
     deleting = "deletionTimestamp" in meta
-    if write.verb == "evict":
+    value = None
+    if write.verb in _LEAVING:
         done = deleting or not same
         holds = not done
+    elif write.verb == "create":
+        done, holds = same, False
     else:
-        value = canonical(_at(found, write.path))
-        done = same and value == canonical(write.after)
-        holds = same and not deleting and value == canonical(write.before)
+        value = made.at(found, write.path)
+        done = same and _is(kube, write, value, write.after)
+        holds = same and not deleting and _is(kube, write, value, write.before)
     return Seen(
         exists=True,
         uid_ok=same,
-        mark=_annotations(found).get(MARK, ""),
+        mark=annotations(found).get(MARK, ""),
         holds=holds,
         done=done,
         resource_version=str(meta.get("resourceVersion", "")),
         deleting=deleting,
+        value=value,
     )
 
 
@@ -74,45 +77,47 @@ def apply(
     field_manager: str,
     resource_version: str,
     dry_run: bool,
+    until: str = "",
 ) -> None:
-    """Make the write, marked, exactly on the version that `read` saw.
+    """Make the write, marked, exactly on the version that `read` saw; `until`: the ISO time of a temporary one's end.
 
     Raises Conflict when the object is another or another version by now, NotFound when it is gone, Refused or
     Throttled when the API will not, KubeDown when there was no answer: if that is `unclear`, it may have happened.
     """
-    if write.verb == "evict":
-        marked = mark_pod(
-            kube, write, mark=mark, field_manager=field_manager, resource_version=resource_version, dry_run=dry_run
-        )
-        version = resource_version if dry_run else marked
-        evict(kube, write, mark=mark, resource_version=version, dry_run=dry_run)
+    if write.verb == "create":
+        body = made.body(kube, write, mark=mark, until=until)
+        kube.create(write.target.kind, write.target.namespace, body, dry_run=dry_run, field_manager=field_manager)
         return
-    found = _expect(kube, write, resource_version)
-    tests = [{"op": "test", "path": write.path, "value": write.before}]  # null: the API server takes it for "absent"
-    change: Object = {"op": "replace", "path": write.path, "value": write.after}
-    if write.after is None:
-        change = {"op": "remove", "path": write.path}
-    elif write.before is None:
-        change["op"] = "add"
-    _patch(
-        kube,
-        write,
-        resource_version,
-        [*_notes(found, {MARK: mark, UNDO: mark if undo else ""}), *tests, change],
-        field_manager=field_manager,
-        dry_run=dry_run,
-    )
+    if write.verb in _LEAVING or write.sub:
+        marked = mark_first(
+            kube, write, mark=mark, undo=undo, field_manager=field_manager, resource_version=resource_version,
+            dry_run=dry_run, until=until,
+        )  # fmt: skip
+        version = resource_version if dry_run else marked
+        if write.verb == "evict":
+            evict(kube, write, mark=mark, resource_version=version, dry_run=dry_run)
+        elif write.verb == "delete":
+            delete(kube, write, mark=mark, resource_version=version, dry_run=dry_run)
+        else:
+            change = _change(kube, write, _expect(kube, write, version, mark))
+            _patch(kube, write, version, change, field_manager=field_manager, dry_run=dry_run, sub=write.sub)
+        return
+    found = _expect(kube, write, resource_version, mark)
+    said = [*notes(found, {MARK: mark, UNDO: mark if undo else ""}), *_temporary(found, write, until, undo=undo)]
+    operations = [*said, *_change(kube, write, found)]
+    _patch(kube, write, resource_version, operations, field_manager=field_manager, dry_run=dry_run)
 
 
-def mark_pod(
-    kube: Kube, write: Write, *, mark: str, field_manager: str, resource_version: str, dry_run: bool = False
-) -> str:
-    """Put the mark on a pod, because an eviction leaves none there. Answers the pod's new resourceVersion."""
-    found = _expect(kube, write, resource_version)
-    if _annotations(found).get(MARK) == mark:  # by a run that is gone; every write needs a mark that is new
+def mark_first(
+    kube: Kube, write: Write, *, mark: str, undo: bool, field_manager: str, resource_version: str,
+    dry_run: bool = False, until: str = "",
+) -> str:  # fmt: skip
+    """Put the mark on an object whose write cannot carry it. Answers the object's new resourceVersion."""
+    found = _expect(kube, write, resource_version, mark)
+    if annotations(found).get(MARK) == mark:  # by a run that is gone; every write needs a mark that is new
         return resource_version
-    notes = _notes(found, {MARK: mark, UNDO: ""})
-    after = _patch(kube, write, resource_version, notes, field_manager=field_manager, dry_run=dry_run)
+    said = [*notes(found, {MARK: mark, UNDO: mark if undo else ""}), *_temporary(found, write, until, undo=undo)]
+    after = _patch(kube, write, resource_version, said, field_manager=field_manager, dry_run=dry_run, mark=mark)
     return str(after["metadata"]["resourceVersion"])
 
 
@@ -129,23 +134,33 @@ def evict(kube: Kube, write: Write, *, mark: str, resource_version: str, dry_run
     )
 
 
+def delete(kube: Kube, write: Write, *, mark: str, resource_version: str, dry_run: bool = False) -> None:
+    """Delete what the attempt has created, in exactly that version."""
+    found = _expect(kube, write, resource_version, mark)
+    meta, target = found["metadata"], write.target
+    kube.delete(
+        target.kind, target.namespace, meta["name"], uid=meta["uid"], resource_version=resource_version, dry_run=dry_run
+    )
+
+
 def fence(kube: Kube, write: Write, *, mark: str, field_manager: str) -> bool:
     """Make sure that a write with this mark, which may still be under way, can never land: only the mark is patched.
 
     True: it had not landed, and from now on it gets Conflict. False: there is nothing to fence, because the write has
-    landed or the object is gone or another; read again. Raises Conflict when the object changes too fast.
+    landed, the object is gone or another, or is yet to be created; read again. Raises Conflict when the object changes
+    too fast.
     """
     mark = mark.removesuffix(FENCED)
-    target = write.target
     for left in reversed(range(_FENCE_TRIES)):
-        found = kube.get(target.kind, target.namespace, target.name)
-        if found is None or found["metadata"].get("uid") != target.uid or _landed(found, write, mark):
+        found = _target(kube, write, _attempt(mark))
+        if found is None or not _same(found, write, _attempt(mark)) or _landed(kube, found, write, mark):
             return False
-        if _annotations(found).get(MARK) == mark + FENCED:
+        if annotations(found).get(MARK) == mark + FENCED:
             return True
         version = str(found["metadata"].get("resourceVersion", ""))
         try:
-            _patch(kube, write, version, _notes(found, {MARK: mark + FENCED}), field_manager=field_manager)
+            said = notes(found, {MARK: mark + FENCED})
+            _patch(kube, write, version, said, field_manager=field_manager, mark=mark)
         except NotFound:
             return False
         except Conflict:
@@ -169,77 +184,90 @@ def put_configmap(kube: Kube, namespace: str, name: str, data: Mapping[str, str 
         kube.create("ConfigMap", namespace, body, field_manager=field_manager)
 
 
-def pointer(*parts: str) -> str:
-    """Build a JSON pointer from unescaped parts: `pointer("metadata", "labels", "a/b")` is `/metadata/labels/a~1b`."""
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+def _attempt(mark: str) -> str:
+    return mark.partition("/")[0]
 
 
-def _landed(found: Object, write: Write, mark: str) -> bool:
-    # An eviction's mark goes before it, so the mark alone says only that somebody was about to.
-    if write.verb == "evict":
-        return "deletionTimestamp" in found["metadata"]
-    return _annotations(found).get(MARK) == mark
-
-
-def _expect(kube: Kube, write: Write, resource_version: str) -> Object:
+def _target(kube: Kube, write: Write, attempt: str) -> Object | None:
     target = write.target
-    found = kube.get(target.kind, target.namespace, target.name)
+    return kube.get(target.kind, target.namespace, made.name_of(write, made.maker(write, attempt)))
+
+
+def _same(found: Object, write: Write, attempt: str) -> bool:
+    """Whether it is the object that is meant: by its uid, or by who has created it."""
+    if write.verb in ("create", "delete"):
+        maker = made.maker(write, attempt)
+        return bool(maker) and annotations(found).get(MADE) == maker
+    return bool(write.target.uid) and found["metadata"].get("uid") == write.target.uid
+
+
+def _is(kube: Kube, write: Write, value: Any, wanted: Any) -> bool:
+    """Whether the field has that value; of a copy, the same as what it names."""
+    if write.verb != "copy":
+        return canonical(value) == canonical(wanted)
+    source = made.part(kube, write.target.namespace, wanted)
+    return source is not None and made.alike(value, source)
+
+
+def _landed(kube: Kube, found: Object, write: Write, mark: str) -> bool:
+    # What cannot carry its mark has it before: then the mark alone says only that somebody was about to.
+    if write.verb in _LEAVING:
+        return "deletionTimestamp" in found["metadata"]
+    if annotations(found).get(MARK) != mark:
+        return False
+    return not write.sub or _is(kube, write, made.at(found, write.path), write.after)
+
+
+def _expect(kube: Kube, write: Write, resource_version: str, mark: str) -> Object:
+    target = write.target
+    found = _target(kube, write, _attempt(mark))
     if found is None:
         raise NotFound(f"{target.kind} {target.namespace}/{target.name} is gone")
-    meta = found["metadata"]
-    if not target.uid or (meta.get("uid"), meta.get("resourceVersion")) != (target.uid, resource_version):
+    if not _same(found, write, _attempt(mark)) or found["metadata"].get("resourceVersion") != resource_version:
         raise Conflict(f"{target.kind} {target.namespace}/{target.name} has changed since it was read")
     return found
 
 
+def _change(kube: Kube, write: Write, found: Object) -> list[Object]:
+    """The operations that change the field, and prove that it has its old value."""
+    path = made.pointed(found, write.path)
+    if write.verb == "copy":  # what it was is proven by the version that was read
+        value = made.part(kube, write.target.namespace, write.after)
+        if value is None:
+            raise NotFound(f"{write.after['kind']} {write.after['name']}, which was to be copied, is gone")
+        return [{"op": "replace", "path": path, "value": value}]
+    tests = [{"op": "test", "path": path, "value": write.before}]  # null: the API server takes it for "absent"
+    change: Object = {"op": "replace", "path": path, "value": write.after}
+    if write.after is None:
+        change = {"op": "remove", "path": path}
+    elif write.before is None:
+        change["op"] = "add"
+    return [*tests, change]
+
+
+def _temporary(found: Object, write: Write, until: str, *, undo: bool) -> list[Object]:
+    """What says until when a change is meant. Who changes all labels says it by them himself."""
+    if not until and not undo:
+        return []
+    said = temporary(found, until)
+    return [one for one in said if not (write.path == "/metadata/labels" and one["path"].startswith(write.path))]
+
+
 def _patch(
-    kube: Kube, write: Write, version: str, operations: list[Object], *, field_manager: str, dry_run: bool = False
-) -> Object:
+    kube: Kube, write: Write, version: str, operations: list[Object], *, field_manager: str, dry_run: bool = False,
+    sub: str = "", mark: str = "",
+) -> Object:  # fmt: skip
     target = write.target
-    same = [
-        {"op": "test", "path": "/metadata/uid", "value": target.uid},
-        {"op": "test", "path": "/metadata/resourceVersion", "value": version},
-    ]
+    same = [{"op": "test", "path": "/metadata/resourceVersion", "value": version}]
+    if target.uid:
+        same = [{"op": "test", "path": "/metadata/uid", "value": target.uid}, *same]
     return kube.patch(
         target.kind,
         target.namespace,
-        target.name,
+        made.name_of(write, made.maker(write, _attempt(mark))),
         [*same, *operations],
         form="json",
         dry_run=dry_run,
         field_manager=field_manager,
+        **({"sub": sub} if sub else {}),
     )
-
-
-def _notes(found: Object, values: dict[str, str]) -> list[Object]:
-    """Operations that set annotations; an empty value takes away what is there."""
-    present = _annotations(found)
-    operations: list[Object] = []
-    # An object without annotations has no map to add to. What an API server answers as `{}` it stores as nothing.
-    if not present:
-        operations.append({"op": "add", "path": "/metadata/annotations", "value": {}})
-    for key, value in values.items():
-        path = pointer("metadata", "annotations", key)
-        if value:
-            operations.append({"op": "add", "path": path, "value": value})
-        elif key in present:
-            operations.append({"op": "remove", "path": path})
-    return operations
-
-
-def _annotations(found: Object) -> dict[str, str]:
-    annotations = found["metadata"].get("annotations")
-    return annotations if isinstance(annotations, dict) else {}
-
-
-def _at(value: Any, path: str) -> Any:
-    """Follow a JSON pointer. None where nothing is."""
-    for part in path.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return None
-    return value

@@ -11,20 +11,43 @@ from pydantic import Field
 
 from shared.model.base import Model, canonical
 from shared.model.facts import ObjectRef
+from shared.model.refusal import REASONS, Reason
 
 
 class Write(Model):
-    """One absolute change to one object.
+    """One absolute change to one object, or a wait; each is one step of the executor.
 
-    `patch`: the field at JSON pointer `path` goes from `before` to `after` (None for "not there").
-    `evict`: the pod with exactly that uid is evicted; `path`, `before` and `after` stay empty.
+    `patch`: the field at `path` goes from `before` to `after` (None for "not there"); with `sub` through that
+    subresource. `path` is a JSON pointer in which `[name=web]` stands for the list's item of that name.
+    `copy`: the field goes to the value that another object of the namespace has; `before` and `after` name it by kind,
+    name, uid and path, so that no template, and nothing secret in it, is ever part of a plan.
+    `evict`: the pod with exactly that uid; a budget's refusal is waited out for `patience_s`.
+    `create`: `after` is the body, or says by `from` of which object it is a copy. A name that ends in a dash is made
+    whole by the attempt's own letters.
+    `delete`: what the attempt that `before` names has created.
+    `watch`: nothing is written; the action says when it has arrived, for at most `patience_s`.
     """
 
-    verb: Literal["patch", "evict"]
-    target: ObjectRef  # with its uid
+    verb: Literal["patch", "copy", "evict", "create", "delete", "watch"]
+    target: ObjectRef  # with its uid, except for what is yet to be created
     path: str = ""
+    sub: Literal["", "resize"] = ""
     before: Any = None
     after: Any = None
+    patience_s: int = Field(default=0, ge=0, le=86_400)
+    pause_s: int = Field(default=0, ge=0, le=3600)  # so long after the step before
+
+    @property
+    def writes(self) -> bool:
+        return self.verb != "watch"
+
+    def inverse(self, attempt: str) -> "Write | None":
+        """What takes it back; None for what leaves nothing to take back."""
+        if self.verb in ("patch", "copy"):
+            return self.model_copy(update={"before": self.after, "after": self.before})
+        if self.verb == "create":
+            return Write(verb="delete", target=self.target, before={"attempt": attempt})
+        return None
 
 
 class Touches(Model):
@@ -41,10 +64,16 @@ class Touches(Model):
 
 
 class Plan(Model):
-    """Ordered writes; each is one step of the executor. An empty plan writes nothing (`notify_only`)."""
+    """Ordered writes; each is one step of the executor. An empty plan writes nothing (`notify_only`).
+
+    `until_s`: it is temporary and taken back after that long; 0: as the action says. `takes_back`: when it fails
+    half-way, what was done is taken back at once.
+    """
 
     writes: tuple[Write, ...] = ()
     touches: Touches = Touches()
+    until_s: int = Field(default=0, ge=0, le=604_800)
+    takes_back: bool = False
 
     @property
     def hash(self) -> str:
@@ -64,30 +93,24 @@ class Plan(Model):
         """Whether it changes what the target takes of the cluster: replicas, requests, limits, storage."""
         return bool(self.turn) or any("/resources/" in f"{write.path}/" for write in self.writes)
 
-    def inverse(self) -> "Plan | None":
-        """The plan that takes this one back, last write first; None when a write cannot be taken back."""
-        if not self.writes or any(write.verb != "patch" for write in self.writes):
+    def inverse(self, attempt: str = "") -> "Plan | None":
+        """The plan that takes this one back, last write first; None when nothing can be, or not all of it.
+
+        `attempt`: the one that has created what is to be deleted. A pod that was evicted has been replaced by its
+        owner: there is nothing to take back.
+        """
+        if any(write.verb == "delete" for write in self.writes):
             return None
-        back = tuple(
-            write.model_copy(update={"before": write.after, "after": write.before}) for write in reversed(self.writes)
-        )
-        return Plan(writes=back, touches=self.touches)
+        back = tuple(found for write in reversed(self.writes) if (found := write.inverse(attempt)))
+        return Plan(writes=back, touches=self.touches) if back else None
 
 
 class Refusal(Model):
-    """Why an action would not plan or would not write: a word from `Reason` and a sentence for a person at 3 a.m."""
+    """Why an action would not plan or would not write: a word and a sentence for a person at 3 a.m."""
 
-    reason: Literal[
-        "not-found",
-        "changed",
-        "protected",
-        "gitops",
-        "autoscaler",
-        "disruption-budget",
-        "nothing-to-do",
-        "unsupported",
-        "bounds",
-        "bare-pod",
-        "paused",
-    ]
+    reason: Reason
     text: str
+
+    @property
+    def severity(self) -> str:
+        return REASONS[self.reason].severity

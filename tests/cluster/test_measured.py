@@ -17,7 +17,7 @@ from shared.action.render import executor_name
 from shared.errors import UnavailableError
 from shared.event import codec
 from shared.kube.facts import AUTONOMY, MINIMUM_REPLICAS, STOP_CONFIGMAP
-from shared.kube.write import MARK
+from shared.kube.mark import MARK
 from tests.cluster import crowd
 from tests.cluster.api import MERGE_PATCH, until
 from tests.cluster.install import installed

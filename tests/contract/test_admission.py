@@ -9,7 +9,7 @@ import pytest
 from shared.action import render
 from shared.action.catalogue import Catalogue
 from shared.kube.facts import AUTONOMY, STOP_CONFIGMAP
-from shared.kube.write import FENCED, MARK, UNDO
+from shared.kube.mark import FENCED, MARK, UNDO
 from shared.model.facts import Autonomy
 from shared.model.protected import BUILT_IN
 from shared.model.stop import StopMode, keys

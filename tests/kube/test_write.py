@@ -4,7 +4,8 @@ import pytest
 
 from shared.kube import write as writing
 from shared.kube.errors import Conflict, KubeDown, NotFound, Refused, Throttled
-from shared.kube.write import MARK, UNDO, Seen
+from shared.kube.mark import MARK, UNDO, pointer
+from shared.kube.write import Seen
 from shared.model.facts import ObjectRef
 from shared.model.plan import Write
 
@@ -63,7 +64,7 @@ def changed(cluster):
 class TestReading:
     def test_what_may_still_be_done(self, kube, web, scale):
         assert writing.read(kube, scale) == Seen(
-            exists=True, uid_ok=True, holds=True, resource_version=web["metadata"]["resourceVersion"]
+            exists=True, uid_ok=True, holds=True, resource_version=web["metadata"]["resourceVersion"], value=2
         )
 
     def test_what_is_done_already_and_by_whom(self, kube, scale, apply):
@@ -355,7 +356,9 @@ class TestAnEviction:
 
     def test_a_pod_that_changes_after_its_mark_is_not_evicted(self, cluster, kube, evict):
         version = writing.read(kube, evict).resource_version
-        marked = writing.mark_pod(kube, evict, mark="g/0", field_manager="akeso-test", resource_version=version)
+        marked = writing.mark_first(
+            kube, evict, mark="g/0", undo=False, field_manager="akeso-test", resource_version=version
+        )
         cluster.set_status("Pod", "shop", "p", {"phase": "Running", "message": "changed"})
 
         with pytest.raises(Conflict):
@@ -372,7 +375,7 @@ class TestAnEviction:
 
     def test_a_pod_that_a_run_which_is_gone_has_marked_is_evicted_under_that_mark(self, cluster, kube, evict, apply):
         version = writing.read(kube, evict).resource_version
-        writing.mark_pod(kube, evict, mark="g/0", field_manager="akeso-test", resource_version=version)
+        writing.mark_first(kube, evict, mark="g/0", undo=False, field_manager="akeso-test", resource_version=version)
 
         apply(evict, writing.read(kube, evict))
 
@@ -423,7 +426,9 @@ class TestAFence:
 
     def test_a_late_eviction_fails_even_after_its_mark(self, kube, evict):
         version = writing.read(kube, evict).resource_version
-        marked = writing.mark_pod(kube, evict, mark="g/0", field_manager="akeso-test", resource_version=version)
+        marked = writing.mark_first(
+            kube, evict, mark="g/0", undo=False, field_manager="akeso-test", resource_version=version
+        )
 
         assert writing.fence(kube, evict, mark="g/0", field_manager="akeso-test")
         with pytest.raises(Conflict):
@@ -490,4 +495,4 @@ class TestPutConfigmap:
 
 
 def test_a_pointer_escapes_what_would_be_read_as_a_step():
-    assert writing.pointer("metadata", "annotations", "a.b/c~d") == "/metadata/annotations/a.b~1c~0d"
+    assert pointer("metadata", "annotations", "a.b/c~d") == "/metadata/annotations/a.b~1c~0d"

@@ -1,7 +1,8 @@
 -- begin (executor): directly before the first write and before every further step: may this run write now?
 --
 -- req.attempt, step, fence (of the grant: a later lease on the scope has a higher one), run (a token of this run), run_for (span until another run may take the step over), deadline
--- (span after which somebody looks), grant (the signed token, opaque), epoch (of the grant)
+-- (span after which somebody looks), grant (the signed token, opaque), epoch (of the grant), evidence (opaque, of the
+-- time before the first write; absent where there is none)
 -- Returns  {"go":true,"of"} | {"go":false,"check":"busy"|"lost"|"ended"|"epoch"|"stop"|"start-by"|"finish-by"|
 --           "incident"|"lease"|"cursor"|"protected"}
 -- The same run gets the same answer again. Another run of the step gets `busy` until run_for has passed, then takes
@@ -55,13 +56,18 @@ if attempt.state == 'granted' then
   count('attempts_total|action=' .. attempt.action .. '|mode=' .. attempt.mode)
   set(k('attempt', attempt.id), TTL_ATTEMPT, { state = 'begun', begun_at = now, grant = req.grant })
 end
-if attempt.run ~= req.run or attempt.run_step ~= tostring(req.step) then
+if (attempt.run ~= req.run and blank(attempt.waiting)) or attempt.run_step ~= tostring(req.step) then
   audit(attempt.incident, 'begun', {
     attempt = attempt.id, action = attempt.action, step = req.step,
     takes_over = attempt.run_step == tostring(req.step) or nil,
   })
 end
-set(k('attempt', attempt.id), TTL_ATTEMPT, { run = req.run, run_step = req.step, run_until = now + req.run_for })
+-- Since when a step is waited for is not moved by looking at it again.
+local since = attempt.run_step == tostring(req.step) and attempt.step_since or now
+set(k('attempt', attempt.id), TTL_ATTEMPT, {
+  run = req.run, run_step = req.step, run_until = now + req.run_for, step_since = since, waiting = '',
+})
+if req.evidence then redis.call('SET', k('evidence', attempt.id), req.evidence, 'PX', TTL_INCIDENT) end
 due_del('step', attempt.id)
 due_put('attempt', attempt.id, now + req.deadline, {
   incident = attempt.incident, attempt = attempt.id, action = attempt.action, grant = req.grant, plan = attempt.plan,

@@ -1,7 +1,9 @@
 -- finish (executor; the sweeper for a grant that nobody began): how one run of an attempt ended.
 --
 -- req.attempt, outcome (succeeded|failed|skipped|stopped|unused|unknown|progressing), text, resolved_by, writes
--- req.step, next_step, delay (progressing), before, after, inverse, inverse_hash (opaque; absent where there is none)
+-- req.step, next_step, delay (progressing: the same step again when it only waits), before, after, inverse,
+-- inverse_hash (opaque; absent where there is none), reason (a word of shared/model/refusal.py), take_back (a failure
+-- half-way is taken back at once)
 -- req.run ("" for the sweeper), grant + recovered {id, incident, scope, action, mode, of, ...}: the verified grant, from
 -- which an attempt that Redis lost is written anew
 -- Returns  {"outcome","cursor","incident","action","undo","text"} - the first one again when the attempt has ended
@@ -43,13 +45,21 @@ local before = blank(req.before) and attempt.before or req.before or ''
 if num(req.writes) > 0 then count('writes', req.writes) end
 
 if outcome == 'progressing' then
-  set(k('attempt', attempt.id), TTL_ATTEMPT, { cursor = req.next_step, run = '', run_until = 0, before = before })
+  local waits = req.next_step == num(req.step)
+  local said = waits and attempt.waits_for ~= req.text
+  set(k('attempt', attempt.id), TTL_ATTEMPT, {
+    cursor = req.next_step, run = '', run_until = 0, before = before, waiting = waits and '1' or '',
+    waits_for = waits and req.text or '',
+  })
   due_del('attempt', attempt.id)
   due_put('step', attempt.id, now + req.delay, {
     incident = attempt.incident, attempt = attempt.id, action = attempt.action, grant = attempt.grant,
     plan = attempt.plan, params = attempt.params, step = req.next_step,
   })
-  audit(attempt.incident, 'progressing', { attempt = attempt.id, cursor = req.next_step })
+  -- What is waited for is written down once, not at every look.
+  if said or not waits then
+    audit(attempt.incident, 'progressing', { attempt = attempt.id, cursor = req.next_step, text = waits and req.text or nil })
+  end
   return cjson.encode({
     outcome = outcome, cursor = req.next_step, incident = attempt.incident, action = attempt.action, undo = undo_command,
   })
@@ -60,7 +70,7 @@ due_del('attempt', attempt.id)
 due_del('step', attempt.id)
 local result = cjson.encode({
   outcome = outcome, cursor = num(attempt.cursor), incident = attempt.incident, action = attempt.action,
-  undo = undo_command, text = req.text, resolved_by = req.resolved_by,
+  undo = undo_command, text = req.text, resolved_by = req.resolved_by, reason = req.reason,
 })
 set(k('attempt', attempt.id), TTL_ATTEMPT, {
   state = 'finished', outcome = outcome, finished_at = now, result = result, text = req.text or '',
@@ -68,7 +78,7 @@ set(k('attempt', attempt.id), TTL_ATTEMPT, {
 })
 audit(attempt.incident, outcome, {
   attempt = attempt.id, action = attempt.action, mode = attempt.mode, text = req.text, writes = req.writes,
-  resolved_by = req.resolved_by, before = req.before, after = req.after, undo = undo_command,
+  resolved_by = req.resolved_by, reason = req.reason, before = req.before, after = req.after, undo = undo_command,
 })
 count('outcomes_total|action=' .. attempt.action .. '|outcome=' .. outcome)
 if incident.attempt == attempt.id then
@@ -166,7 +176,11 @@ elseif outcome == 'failed' then
   breaker_failed(attempt)
   release(attempt.scope, attempt.id)
   again(math.max(cooldown_end, back_off(attempt)))
-  if undo_command ~= '' then tell(attempt.incident, 'failed half-way: ' .. (req.text or '') .. '; ' .. undo_command) end
+  if undo_command ~= '' then
+    if req.take_back then due_put('revert', attempt.id, now, { incident = attempt.incident, attempt = attempt.id }) end
+    tell(attempt.incident, 'failed half-way: ' .. (req.text or '') .. '; '
+      .. (req.take_back and 'it is taken back now' or undo_command))
+  end
 else
   -- stopped, unknown: people; nothing is retried, nothing soaks.
   cool(attempt.scope, cooldown_end)

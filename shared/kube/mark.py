@@ -1,0 +1,58 @@
+"""What a write leaves on an object so that it can be known again: whose it was, what made it, until when it is meant.
+
+Here is only what the notes are and how a JSON patch sets them; who may write is not decided here.
+"""
+
+from typing import Any, Final
+
+MARK: Final = "akeso.dev/attempt"  # <grant>/<step> of the newest write
+UNDO: Final = "akeso.dev/undo"  # the same, where that write took something back
+MADE: Final = "akeso.dev/made-by"  # the grant that has created it
+UNTIL: Final = "akeso.dev/until"  # ISO time after which a temporary change is taken back
+TEMPORARY: Final = "akeso.dev/temporary"  # label, so that temporary changes can be listed
+FENCED: Final = "/fenced"
+
+Object = dict[str, Any]
+
+
+def annotations(found: Object) -> dict[str, str]:
+    """Read them, none for none."""
+    return _strings(found, "annotations")
+
+
+def notes(found: Object, values: dict[str, str]) -> list[Object]:
+    """Operations of a JSON patch that set annotations; an empty value takes away what is there."""
+    return _set(found, "annotations", values)
+
+
+def temporary(found: Object, until: str) -> list[Object]:
+    """Operations that say until when the change is meant; with an empty time those that no longer say so."""
+    return [
+        *_set(found, "annotations", {UNTIL: until}),
+        *_set(found, "labels", {TEMPORARY: "true" if until else ""}),
+    ]
+
+
+def pointer(*parts: str) -> str:
+    """Build a JSON pointer from unescaped parts: `pointer("metadata", "labels", "a/b")` is `/metadata/labels/a~1b`."""
+    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def _set(found: Object, where: str, values: dict[str, str]) -> list[Object]:
+    present = _strings(found, where)
+    operations: list[Object] = []
+    # An object without any has no map to add to. What an API server answers as `{}` it stores as nothing.
+    if not present and any(values.values()):
+        operations.append({"op": "add", "path": f"/metadata/{where}", "value": {}})
+    for key, value in values.items():
+        path = pointer("metadata", where, key)
+        if value:
+            operations.append({"op": "add", "path": path, "value": value})
+        elif key in present:
+            operations.append({"op": "remove", "path": path})
+    return operations
+
+
+def _strings(found: Object, where: str) -> dict[str, str]:
+    values = found["metadata"].get(where)
+    return values if isinstance(values, dict) else {}
