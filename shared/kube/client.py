@@ -59,6 +59,18 @@ class Kube:
         except NotFound:
             return None
 
+    def events(self, namespace: str, *, uid: str, limit: int) -> list[Object]:
+        """At most `limit` events about exactly that object."""
+        query = [("fieldSelector", f"involvedObject.uid={uid}"), ("limit", str(limit))]
+        items = self._read("list", _checked(collection, "Event", namespace), query).get("items")
+        return [item for item in items if isinstance(item, dict)][:limit] if isinstance(items, list) else []
+
+    def log(
+        self, namespace: str, pod: str, container: str, *, previous: bool, tail_lines: int, limit_bytes: int
+    ) -> str:
+        """What a container wrote: the first `limit_bytes` of its last `tail_lines`."""
+        raise Refused(f"no log of {namespace}/{pod}/{container} {previous} {tail_lines} {limit_bytes} yet")
+
     def list(self, kind: str, namespace: str = "", *, labels: str = "", limit: int = 500) -> list[Object]:
         """At most `limit` objects that match the label selector; all namespaces only where `namespace` is empty."""
         query = [("limit", str(limit))]
