@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 HOME = Catalogue.home()
 FURTHER = Catalogue(ROOT / "tests" / "fixtures").load("action28")
 ACTIONS = {action.name: action for action in (*HOME.all(), FURTHER)}
-WRITERS = {name: action for name, action in ACTIONS.items() if action.kind != "none"}
+WRITERS = {name: action for name, action in ACTIONS.items() if action.writes}
 TELLERS = {name: action for name, action in ACTIONS.items() if action.kind == "none"}
 GREEDY = "greedy_for_rights"
 
