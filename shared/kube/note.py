@@ -73,6 +73,5 @@ def note(
 
 def _message(attempt: str, step: int, action: str, outcome: str, why: str, by: str) -> str:
     said = f"{action} {outcome} (step {step}), because {plain(why)[:_WHY]}; by {plain(by)[:100]}; attempt {attempt}"
-    return f"{said}; see what it found: akeso evidence {attempt}; to take it back, where that can be: akeso undo {attempt}"[
-        :_MESSAGE
-    ]
+    undo = f"to take it back, where that can be: akeso undo {attempt}"
+    return f"{said}; what it found before: akeso evidence {attempt}; {undo}"[:_MESSAGE]
