@@ -35,9 +35,6 @@ class CollectDiagnostics(Action):
     examples: ClassVar = (
         Example("a crash loop", _FACTS, {}),
         Example("a node", {"taken_at": 0, "scope": {"kind": "Node", "name": "n1", "uid": "n-1"}}, {}),
-        Example(
-            "nobody knows what", {**_FACTS, "scope": {"kind": "unknown", "name": "alert/00"}}, {}, 0, "unsupported"
-        ),
     )
 
     def plan(self, facts: Facts, params: Any) -> Plan | Refusal:  # noqa: ARG002  every action has this shape
