@@ -70,6 +70,11 @@ class Evidence(Model):
     telling: str
     missing: tuple[str, ...] = ()
 
+    def said(self, attempt: str) -> str:
+        """Put it into one line of a ticket, which ends with how to see all of it."""
+        how = f"; all of it: akeso evidence {attempt}"
+        return self.telling[: TELLING - len(how)] + how
+
 
 class _Log(NamedTuple):
     pod: str

@@ -93,6 +93,13 @@ class TestWhatIsTaken:
         for part in ("CrashLoopBackOff", "BackOff", "panic: no such table"):
             assert part in telling
 
+    def test_the_line_for_a_ticket_always_tells_how_to_see_the_rest(self, scene, collected):
+        scene.logs = {("web", True): "panic: " + "x" * 900}
+        found = collected()
+        for one in (found, found.model_copy(update={"telling": "y" * 500})):
+            assert len(one.said("grant-1")) <= 500
+            assert one.said("grant-1").endswith("; all of it: akeso evidence grant-1")
+
     def test_an_object_that_is_none_has_no_evidence(self, kube, scene, pods):
         assert pods
         facts = take(kube, WEB, None, stop_namespace="akeso-system")
