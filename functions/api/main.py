@@ -19,6 +19,7 @@ from shared.event.here import Here
 from shared.people import (
     answers,
     decisions,
+    evidence,
     find,
     guard,
     halt,
@@ -30,6 +31,7 @@ from shared.people import (
     status,
     timeline,
     told,
+    undoable,
     who,
 )
 from shared.people.asks import MAX_BODY, HoldAsk, PromoteAsk, RunAsk, StopAsk, UndoAsk, read
@@ -50,6 +52,8 @@ LOOKS: Final[tuple[tuple[str, str, Look], ...]] = (
     ("GET", r"v1/incidents", lambda here, _, __: timeline.listing(here)),
     ("GET", rf"v1/incidents/{_ID}", lambda here, _, of: timeline.one(here, find.incident(here, of[0]))),
     ("GET", rf"v1/incidents/{_WHOSE}/{_ID}", lambda here, _, of: timeline.one(here, find.Place(of[0], of[1], of[2]))),
+    ("GET", rf"v1/incidents/{_ID}/undo", lambda here, _, of: undoable.listing(here, find.incident(here, of[0]))),
+    ("GET", rf"v1/evidence/{_ID}", lambda here, _, of: evidence.evidence(here, of[0])),
     ("GET", rf"v1/explain/{_ID}", lambda here, _, of: told.told(here, find.incident(here, of[0]))),
     ("POST", r"v1/explain", lambda here, body, _: play.play(here, body)),
     ("GET", r"v1/actions", lambda here, _, __: catalogue_json(Catalogue.home(here.settings.actions_dir))),

@@ -41,7 +41,8 @@ class Action(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]  # one sentence, for the catalogue, the model's schema and people
     risk: ClassVar[Literal["none", "low", "medium", "high"]]
-    kind: ClassVar[Literal["patch", "evict", "none"]]  # none: writes nothing, only tells
+    # read: looks at the cluster and writes nothing; none: only tells, and has no business in the cluster at all
+    kind: ClassVar[Literal["patch", "evict", "read", "none"]]
     scopes: ClassVar[tuple[str, ...]]  # kinds of scope it can heal
     Params: ClassVar[type[Model]] = NoParams  # every field bounded
     rbac: ClassVar[tuple[Rule, ...]] = ()
@@ -55,6 +56,11 @@ class Action(ABC):
     touches_protected: ClassVar[bool] = False
     proof: ClassVar[Literal["api", "controller", "real workload"]] = "api"
     examples: ClassVar[tuple[Example, ...]]
+
+    @property
+    def writes(self) -> bool:
+        """Whether its plans may change the cluster; those of others are empty."""
+        return self.kind not in ("read", "none")
 
     @abstractmethod
     def plan(self, facts: Facts, params: Any) -> Plan | Refusal:

@@ -13,6 +13,7 @@ from shared.errors import MalformedError
 _GROUP: Final = re.compile(r"|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _RESOURCE: Final = re.compile(r"[a-z]{2,}(/[a-z]{2,})?")
 _VERBS: Final = frozenset({"get", "list", "watch", "create", "update", "patch", "delete"})
+_READS: Final = frozenset({"get", "list"})
 # Whoever may write these can become somebody else, read keys or run code anywhere, whatever the other rules say.
 _FORBIDDEN: Final = frozenset({
     "secrets", "serviceaccounts", "serviceaccounts/token", "nodes/proxy",
@@ -28,10 +29,13 @@ def rules(action: Action) -> list[dict[str, Any]]:
     """Return one Kubernetes PolicyRule per declared rule, in the declared order.
 
     Raises MalformedError (reason `rbac`) for a wildcard, an unknown verb (`escalate`, `bind`, `impersonate` are such),
-    a forbidden resource or group, or an action of kind `none` that asks for anything.
+    a forbidden resource or group, an action of kind `none` that asks for anything, or one of kind `read` that asks for
+    more than to read.
     """
     if action.kind == "none" and action.rbac:
-        raise MalformedError(f"action {action.name} writes nothing and must not ask for rights", reason="rbac")
+        raise MalformedError(f"action {action.name} only tells and must not ask for rights", reason="rbac")
+    if not action.writes and not all(_READS.issuperset(rule.verbs) for rule in action.rbac):
+        raise MalformedError(f"action {action.name} writes nothing and must not ask to write", reason="rbac")
     return [_rule(action.name, rule) for rule in action.rbac]
 
 

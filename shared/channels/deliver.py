@@ -14,6 +14,7 @@ from shared.state.transitions import Cause
 
 LEASE_MS: Final = 30_000  # one delivery
 AGAIN_MS: Final = 60_000
+_SHOWN: Final = 3  # attempts whose evidence is named
 
 _SKIP = frozenset({"seq", "at", "what", "fn", "event", "policy", "before", "after"})
 
@@ -71,7 +72,7 @@ def tell(here: Here, cause: Cause, incident: str, reasons: list[str], reference:
         reasons=tuple(reasons),
         timeline=tuple(line_of(line) for line in lines),
         waiting=tuple(_waiting(here.state.store.hash(f"{base}:hold:{incident}"), known.get("scope", incident))),
-        commands=tuple(_commands(incident, reasons)),
+        commands=(*_commands(incident, reasons), *_evidence(here, base, incident)),
     )
     to = channel(here)
     if not reference or known.get("ticket_state") == "closed" or not _updated(to, reference, ticket):
@@ -136,6 +137,13 @@ def _commands(incident: str, reasons: list[str]) -> list[str]:
         if reason.startswith("held: "):
             commands += [f"akeso approve {incident} --reason ...", f"akeso deny {incident} --reason ..."]
     return commands
+
+
+def _evidence(here: Here, base: str, incident: str) -> list[str]:
+    """How to see what was there before the latest attempts, where that was kept."""
+    attempts = here.state.store.read("LRANGE", f"{base}:attempts-of:{incident}", -_SHOWN, -1)
+    kept = [attempt for attempt in attempts if here.state.store.read("EXISTS", f"{base}:evidence:{attempt}")]
+    return [f"akeso evidence {attempt}" for attempt in kept]
 
 
 def over(incident: str, what: str) -> Ticket:

@@ -11,8 +11,8 @@ import typer
 from typer.core import TyperGroup
 
 COMMANDS = (
-    "dev", "alert", "run", "explain", "timeline", "status", "guard", "approvals", "approve", "deny", "promote", "stop",
-    "freeze", "resume", "undo", "invoke", "actions", "policy", "render", "keys",
+    "dev", "alert", "run", "explain", "timeline", "evidence", "status", "guard", "approvals", "approve", "deny",
+    "promote", "stop", "freeze", "resume", "undo", "invoke", "actions", "policy", "render", "keys",
 )  # fmt: skip
 
 

@@ -58,5 +58,6 @@ def _one(said: dict[str, Any]) -> None:
     if said["omitted"]:
         _out.say(f"{said['omitted']} earlier")
     _out.say("", *(f"{r.get('at', '')}  {r.get('fn', ''):<10}  {sentence(r)}" for r in said["audit"]))
+    _out.say(*(f"what was there before: {one['evidence']}" for one in said["attempts"] if one["evidence"]))
     undo = [one["undo"] for one in said["attempts"] if one["undo"]]
     _out.say(*(f"to take it back: {line} --reason ..." for line in undo))

@@ -162,7 +162,7 @@ def _question(asked: _Asked, action: Action, at: int, more: dict[str, Any], conf
     """As the guard itself puts a proposal into `admit`'s words, with one write standing for the plan's."""
     scope = Scope.of_key(asked.target)
     target = ObjectRef(kind=scope.kind, namespace=scope.namespace, name=scope.name)
-    writes = () if action.kind == "none" else (Write(verb="patch", target=target, path="/spec/trial"),)
+    writes = (Write(verb="patch", target=target, path="/spec/trial"),) if action.writes else ()
     data = ProposedData(
         incident="", scope=scope, family="", action=asked.action, proposer="trial", reasoning="", confidence=confidence,
         plan=Plan(writes=writes, touches=asked.touches),

@@ -6,7 +6,7 @@ It must not retry, wait or decide: what a Conflict means is the caller's busines
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from shared.kube import made
 from shared.kube.client import Kube
@@ -255,7 +255,7 @@ def _temporary(found: Object, write: Write, until: str, *, undo: bool) -> list[O
 
 def _patch(
     kube: Kube, write: Write, version: str, operations: list[Object], *, field_manager: str, dry_run: bool = False,
-    sub: str = "", mark: str = "",
+    sub: Literal["", "resize"] = "", mark: str = "",
 ) -> Object:  # fmt: skip
     target = write.target
     same = [{"op": "test", "path": "/metadata/resourceVersion", "value": version}]
@@ -269,5 +269,5 @@ def _patch(
         form="json",
         dry_run=dry_run,
         field_manager=field_manager,
-        **({"sub": sub} if sub else {}),
+        sub=sub,
     )

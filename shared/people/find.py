@@ -15,6 +15,7 @@ from shared.state.transitions import Cause
 OPEN: Final = f"{PREFIX}:open"
 _ROUNDS, _KEYS = 100, 1000  # of SCAN, and keys in each
 _HOLDS = 1000
+_NONE: Final = {"attempt": "no attempt", "audit": "no incident", "evidence": "no evidence of"}
 
 
 class Place(NamedTuple):
@@ -49,6 +50,11 @@ def attempt(here: Here, name: str) -> Place:
     return _kept(here, "attempt", name)
 
 
+def evidence(here: Here, name: str) -> Place:
+    """Find where the evidence of the attempt of that id is kept. Raises NotThereError."""
+    return _kept(here, "evidence", name)
+
+
 def held(here: Here, name: str) -> Place:
     """Find the incident that a hold of that id waits at, or waited. Raises NotThereError."""
     places, more = scan(here, "hold", most=_HOLDS)
@@ -68,7 +74,7 @@ def _kept(here: Here, kind: str, name: str) -> Place:
     found, more = scan(here, kind, name, most=1)
     if found:
         return found[0]
-    raise NotThereError(f"no {'attempt' if kind == 'attempt' else 'incident'} {name}" + (
+    raise NotThereError(f"{_NONE[kind]} {name}" + (
         " among those looked through; name tenant and cluster" if more else ""
     ))  # fmt: skip
 

@@ -84,11 +84,11 @@ def _plain(name: str, value: Any) -> Any:
         with contextlib.suppress(ValueError, RecursionError):
             return json.loads(value)
     if name in _TIMES and isinstance(value, int | float | str):
-        return _time(value)
+        return time(value)
     return value
 
 
-def _time(value: float | str) -> str:
+def time(value: float | str) -> str:
     """RFC 3339; empty for "never", which is 0."""
     try:
         moment = int(float(value))
@@ -109,7 +109,14 @@ def _attempt(here: Here, place: Place, name: str) -> dict[str, Any]:
     fields = here.state.attempt(place.tenant, place.cluster, name)
     more: dict[str, Any] = {part: _plain(part, fields[part]) for part in ("params", "plan") if part in fields}
     can_undo = fields.get("state") == "finished" and "inverse" in fields and "undone_by" not in fields
-    return {**_shown(fields, _ATTEMPT), "id": name, **more, "undo": f"akeso undo {name}" if can_undo else ""}
+    seen = here.state.store.read("EXISTS", place._replace(id=name).key("evidence"))
+    return {
+        **_shown(fields, _ATTEMPT),
+        "id": name,
+        **more,
+        "evidence": f"akeso evidence {name}" if seen else "",
+        "undo": f"akeso undo {name}" if can_undo else "",
+    }
 
 
 def _held(here: Here, place: Place, lines: list[str]) -> chain.Verdict:

@@ -55,7 +55,7 @@ class TestDeclaration:
     @every_action
     def test_words_are_of_their_sets(self, action):
         assert action.risk in {"none", "low", "medium", "high"}
-        assert action.kind in {"patch", "evict", "none"}
+        assert action.kind in {"patch", "evict", "read", "none"}
         assert action.proof in {"api", "controller", "real workload"}
         assert action.scopes
 
@@ -118,7 +118,7 @@ class TestExamples:
     @every_action
     def test_show_a_plan_and_for_what_writes_a_refusal(self, action):
         assert any(not example.refusal for example in action.examples)
-        if action.kind != "none":
+        if action.writes:
             assert any(example.writes for example in action.examples)
             assert any(example.refusal for example in action.examples)
 
@@ -189,9 +189,9 @@ class TestPlan:
             assert back is None
 
     @every_action
-    def test_of_kind_none_is_empty(self, action):
+    def test_of_what_does_not_write_is_empty(self, action):
         for example in action.examples:
-            if action.kind == "none":
+            if not action.writes and not example.refusal:
                 assert planned(action, example) == Plan()
 
     @every_action
@@ -295,8 +295,8 @@ class TestRights:
                 assert write.verb != "evict" or ("pods/eviction", "create") in verbs
 
     @every_action
-    def test_of_kind_none_write_nothing(self, action):
-        if action.kind == "none":
+    def test_of_what_does_not_write_are_to_read(self, action):
+        if not action.writes:
             assert not {verb for rule in action.rbac for verb in rule.verbs} & WRITES.keys()
 
 

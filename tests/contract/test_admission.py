@@ -69,8 +69,9 @@ class TestTheFence:
             assert account.removeprefix(prefix).replace(*between) == name
 
     def test_is_about_every_executor_and_nobody_else(self, objects, fence):
-        (condition,) = fence["matchConditions"]
-        (prefix,) = strings(condition["expression"]) - {""}
+        executors, notes = fence["matchConditions"]
+        (prefix,) = strings(executors["expression"]) - {""}
+        assert strings(notes["expression"]) - {""} == {"events", "CREATE"}  # and of all that is written but those
         accounts = {one["metadata"]["name"] for one in objects if one["kind"] == "ServiceAccount"}
         fenced = {name for name in accounts if f"{PREFIX}{name}".startswith(prefix)}
 

@@ -481,6 +481,20 @@ class TestRights:
         assert refused.value.reason == "rbac"
         assert "greedy" in str(refused.value)
 
+    @pytest.mark.parametrize("verb", ["patch", "create", "watch", "delete"])
+    def test_who_only_reads_may_ask_for_no_more(self, tmp_path, verb):
+        add_action(tmp_path, "look_at", kind="read", rules=f'Rule("", "pods", ("get", "{verb}")),')
+        with pytest.raises(MalformedError, match="look_at"):
+            render.render("base", catalogue=Catalogue(tmp_path), **ARGUMENTS)
+
+    def test_who_reads_has_its_rights_and_a_token_to_ask_with(self, tmp_path):
+        add_action(tmp_path, "look_at", kind="read", rules='Rule("", "pods", ("get",)),')
+        objects = render.render("base", catalogue=Catalogue(tmp_path), **ARGUMENTS)
+        name = render.executor_name("look_at")
+        assert any(rule["resources"] == ["pods"] for rule in accounts_bound(objects, name))
+        (service,) = (one for one in objects if (one["kind"], one["metadata"]["name"]) == ("Service", name))
+        assert service["spec"]["template"]["spec"].get("automountServiceAccountToken") is not False
+
     def test_who_only_tells_may_ask_for_nothing(self, tmp_path):
         add_action(tmp_path, "tell_more", kind="none")
         with pytest.raises(MalformedError, match="tell_more"):

@@ -1,0 +1,46 @@
+"""Takes along what a person needs to understand the trouble, and changes nothing: the scene while it is still there."""
+
+from typing import Any, ClassVar
+
+from shared.action.declare import Action, Example, Rule
+from shared.model.facts import Facts
+from shared.model.plan import Plan, Refusal
+
+_SCOPE = {"kind": "Deployment", "namespace": "shop", "name": "checkout", "uid": "d-1"}
+_POD = {"name": "checkout-1", "uid": "p-1", "containers": [{"name": "web", "waiting": "CrashLoopBackOff"}]}
+_FACTS = {"taken_at": 0, "scope": _SCOPE, "replicas": {"desired": 2, "ready": 1}, "pods": [_POD], "pod_count": 2}
+
+
+class CollectDiagnostics(Action):
+    name = "collect_diagnostics"
+    summary = "Keep events, logs and conditions of the target for people and change nothing."
+    risk = "none"
+    kind = "read"
+    scopes = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Pod", "Node", "PersistentVolumeClaim")
+    rbac = (
+        Rule("", "events", ("list",)),
+        Rule("", "pods", ("get", "list")),
+        Rule("", "pods/log", ("get",)),
+        Rule("", "nodes", ("get",)),
+        Rule("", "namespaces", ("get",)),
+        Rule("", "persistentvolumeclaims", ("get",)),
+        Rule("apps", "deployments", ("get",)),
+        Rule("apps", "statefulsets", ("get",)),
+        Rule("apps", "daemonsets", ("get",)),
+        Rule("apps", "replicasets", ("get", "list")),
+        Rule("batch", "jobs", ("get",)),
+        Rule("autoscaling", "horizontalpodautoscalers", ("list",)),
+        Rule("policy", "poddisruptionbudgets", ("list",)),
+    )
+    examples: ClassVar = (
+        Example("a crash loop", _FACTS, {}),
+        Example("a node", {"taken_at": 0, "scope": {"kind": "Node", "name": "n1", "uid": "n-1"}}, {}),
+    )
+
+    def plan(self, facts: Facts, params: Any) -> Plan | Refusal:  # noqa: ARG002  every action has this shape
+        if facts.scope.kind not in self.scopes:
+            return Refusal(reason="unsupported", text="the alert names no object that could be looked at")
+        return Plan()
+
+    def healthy(self, facts: Facts) -> bool:  # noqa: ARG002  looking cures nothing
+        return False

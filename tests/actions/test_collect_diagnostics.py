@@ -1,0 +1,34 @@
+"""It may look at all that its evidence is made of, and at nothing besides the facts."""
+
+import pytest
+
+from shared.action.catalogue import Catalogue
+from shared.kube import evidence
+from shared.model.facts import Facts
+from shared.model.plan import Plan, Refusal
+
+ACTION = Catalogue.home().load("collect_diagnostics")
+DECLARED = {(rule.group, rule.resource, verb) for rule in ACTION.rbac for verb in rule.verbs}
+FACTS = {
+    ("", "pods", "list"), ("", "namespaces", "get"), ("autoscaling", "horizontalpodautoscalers", "list"),
+    ("policy", "poddisruptionbudgets", "list"),
+}  # fmt: skip
+
+
+def planned(kind):
+    facts = Facts.model_validate({"taken_at": 0, "scope": {"kind": kind, "name": "x"}})
+    return ACTION.plan(facts, ACTION.Params())
+
+
+class TestItsRights:
+    def test_are_those_of_the_evidence_and_of_the_facts(self):
+        assert {*evidence.RIGHTS, *FACTS} == DECLARED
+
+
+class TestItsPlan:
+    @pytest.mark.parametrize("kind", ACTION.scopes)
+    def test_writes_nothing(self, kind):
+        assert planned(kind) == Plan()
+
+    def test_is_refused_where_there_is_nothing_to_look_at(self):
+        assert isinstance(planned("unknown"), Refusal)
