@@ -7,10 +7,11 @@ anything, and it must never repeat a write: a write without an answer is settled
 
 import ipaddress
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import urllib3
@@ -24,9 +25,11 @@ from shared.kube.kinds import address, addressable, collection
 from shared.settings import Settings
 
 Object = dict[str, Any]
-Patch = list[Object] | Object
+Objects = list[Object]
+Patch = Objects | Object
 Query = list[tuple[str, str]]
 Verb = Literal["get", "list", "patch", "create", "delete", "evict"]
+_Answer = TypeVar("_Answer")
 
 _MESSAGE = 256  # characters of the API's own words that may reach a log
 _READ_TRIES = 2
@@ -38,6 +41,8 @@ _METHOD: Final = {
     "get": "GET", "list": "GET", "patch": "PATCH", "create": "POST", "delete": "DELETE", "evict": "POST",
 }  # fmt: skip
 _REVIEWS: Final = {"TokenReview": "authentication.k8s.io", "SubjectAccessReview": "authorization.k8s.io"}
+_UID: Final = re.compile(r"[0-9A-Za-z][-0-9A-Za-z.]{0,127}")  # whatever else it were would select other events
+_NO_LOG: Final = re.compile(r"previous terminated container .* not found|container .* is waiting to start")
 _FORM: Final = {"json": "application/json-patch+json", "merge": "application/merge-patch+json"}
 
 
@@ -59,13 +64,12 @@ class Kube:
         except NotFound:
             return None
 
-    def list(self, kind: str, namespace: str = "", *, labels: str = "", limit: int = 500) -> list[Object]:
+    def list(self, kind: str, namespace: str = "", *, labels: str = "", limit: int = 500) -> Objects:
         """At most `limit` objects that match the label selector; all namespaces only where `namespace` is empty."""
         query = [("limit", str(limit))]
         if labels:
             query.append(("labelSelector", labels))
-        items = self._read("list", _checked(collection, kind, namespace), query).get("items")
-        return [item for item in items if isinstance(item, dict)][:limit] if isinstance(items, list) else []
+        return _items(self._read("list", _checked(collection, kind, namespace), query))[:limit]
 
     def count(self, kind: str, namespace: str = "") -> int:
         """How many there are, by one request for one of them; the server's word is an estimate."""
@@ -73,6 +77,35 @@ class Kube:
         items, meta = found.get("items"), found.get("metadata")
         left = meta.get("remainingItemCount") if isinstance(meta, dict) else None
         return (len(items) if isinstance(items, list) else 0) + (left if isinstance(left, int) else 0)
+
+    def events(self, namespace: str, *, uid: str, limit: int) -> Objects:
+        """At most `limit` events about exactly that object, in the API's own order.
+
+        Those about what has no namespace are kept in `default`.
+        """
+        if _UID.fullmatch(uid) is None:
+            raise Refused("no such place in the API: events about nobody")
+        query = [("fieldSelector", f"involvedObject.uid={uid}"), ("limit", str(limit))]
+        return _items(self._read("list", _checked(collection, "Event", namespace or "default"), query))[:limit]
+
+    def log(
+        self, namespace: str, pod: str, container: str, *, previous: bool, tail_lines: int, limit_bytes: int
+    ) -> str:
+        """What a container wrote: the first `limit_bytes` of its last `tail_lines`.
+
+        Nothing when it has not started, or `previous` and it has not run before. NotFound: there is no such pod, or no
+        node that it ran on. Text of somebody else: whoever stores or shows it has to take its secrets out.
+        """
+        path = _checked(address, "Pod", namespace, pod) + "/log"
+        query = [("container", container), ("tailLines", str(tail_lines)), ("limitBytes", str(limit_bytes))]
+        query += [("previous", "true")] if previous else []
+        try:
+            data = self._twice(lambda: self._exchange("get", path, query, most=limit_bytes))
+        except Refused as error:
+            if error.status == 400 and _NO_LOG.search(str(error)):  # noqa: PLR2004
+                return ""
+            raise
+        return data[:limit_bytes].decode(errors="replace")
 
     def patch(
         self,
@@ -84,9 +117,13 @@ class Kube:
         form: Literal["json", "merge"],
         dry_run: bool = False,
         field_manager: str,
+        sub: Literal["", "resize"] = "",
     ) -> Object:
-        """Answer the object after the patch. Conflict: a JSON patch's `test` failed, or a resourceVersion is stale."""
-        path = _checked(address, kind, namespace, name)
+        """Answer the object after the patch. Conflict: a JSON patch's `test` failed, or a resourceVersion is stale.
+
+        `sub="resize"`: of a running pod's containers the resources, and the server drops whatever else was patched.
+        """
+        path = _checked(address, kind, namespace, name) + (f"/{sub}" if sub else "")
         return self._send("patch", path, _options(field_manager, dry_run=dry_run), body, form=_FORM[form])
 
     def create(self, kind: str, namespace: str, body: Object, *, dry_run: bool = False, field_manager: str) -> Object:
@@ -146,9 +183,13 @@ class Kube:
                 self._api = None  # not closed: another thread may still be waiting for an answer on it
 
     def _read(self, verb: Verb, path: str, query: Query, body: Object | None = None) -> Object:
+        return self._twice(lambda: self._send(verb, path, query, body))
+
+    @staticmethod
+    def _twice(ask: Callable[[], _Answer]) -> _Answer:
         for left in reversed(range(_READ_TRIES)):
             try:
-                return self._send(verb, path, query, body)
+                return ask()
             except (KubeDown, Throttled) as error:
                 pause = _pause(error)
                 if not left or pause is None:
@@ -164,6 +205,21 @@ class Kube:
         body: Patch | None = None,
         form: str = "application/json",
     ) -> Object:
+        answer = _parsed(self._exchange(verb, path, query, body, form))
+        if answer is None:
+            raise _translated(verb, path, 200, {}, form=form, writes=body is not None, after="")
+        return answer
+
+    def _exchange(
+        self,
+        verb: Verb,
+        path: str,
+        query: Query,
+        body: Patch | None = None,
+        form: str = "application/json",
+        most: int = 0,
+    ) -> bytes:
+        """Send one request; the body of a success, of which `most` bytes are read or a little more, where it is set."""
         writes = body is not None
         api = self._credentials()
         headers = {"Accept": "application/json", "Content-Type": form}
@@ -177,17 +233,18 @@ class Kube:
         deadline = time.monotonic() + self._timeout_s
         try:
             response = api.call_api(method, url, headers, sent, _request_timeout=self._timeout_s).response
-            status, data, after = response.status, _body(response, deadline), response.headers.get("Retry-After", "")
+            status, after = response.status, response.headers.get("Retry-After", "")
+            good = 200 <= status < 300  # noqa: PLR2004 - HTTP's own classes
+            data = _body(response, deadline, most if good else 0)
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
             raise KubeDown(f"{verb} {path}: {_cut(error)}") from error
         except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
             raise KubeDown(f"{verb} {path}: {_cut(error)}", unclear=writes) from error
         if status == 401:  # noqa: PLR2004
             self._forget(api)
-        answer = _parsed(data)
-        if 200 <= status < 300 and answer is not None:  # noqa: PLR2004 - HTTP's own classes
-            return answer
-        raise _translated(verb, path, status, answer or {}, form=form, writes=writes, after=after)
+        if good:
+            return data
+        raise _translated(verb, path, status, _parsed(data) or {}, form=form, writes=writes, after=after)
 
 
 def connect(settings: Settings, user_agent: str) -> Kube:
@@ -231,11 +288,15 @@ def _bearer(headers: dict[str, str]) -> None:
         headers["authorization"] = token
 
 
-def _body(response: urllib3.HTTPResponse, deadline: float) -> bytes:
+def _body(response: urllib3.HTTPResponse, deadline: float, most: int = 0) -> bytes:
     """Read the answer within the time of the whole call: a socket's own limit starts anew with every byte."""
-    parts = []
+    parts, size = [], 0
     while part := response.read1(_CHUNK):
         parts.append(part)
+        size += len(part)
+        if 0 < most <= size:
+            response.close()  # the rest of what a node sends beyond what it was asked for
+            break
         if time.monotonic() > deadline:
             response.close()
             raise TimeoutError("the answer came too slowly")
@@ -301,6 +362,11 @@ def _inapplicable(text: str, details: Object) -> bool:
     admission policies give causes, webhooks say that they denied.
     """
     return not details.get("causes") and "denied" not in text
+
+
+def _items(answer: Object) -> Objects:
+    items = answer.get("items")
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _parsed(data: bytes) -> Object | None:

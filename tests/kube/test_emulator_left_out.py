@@ -24,7 +24,7 @@ ASKED = {
     "discovery": [Asked("GET", path) for path in (
         "/version", "/apis", "/api", "/openapi/v3", "/healthz", "/apis/apps/v1")],
     "kind": [Asked("GET", "/api/v1/secrets"), Asked("GET", "/apis/apps/v1beta1/namespaces/shop/deployments/web"),
-             Asked("POST", "/apis/batch/v1/namespaces/shop/cronjobs", {})],
+             Asked("POST", "/apis/networking.k8s.io/v1/namespaces/shop/ingresses", {})],
     "put": [Asked("PUT", WEB, {}), Asked("PUT", WEB + "/status", {}), Asked("PUT", WEB + "/scale", {})],
     "deletecollection": [Asked("DELETE", PODS), Asked("DELETE", "/apis/apps/v1/namespaces/shop/deployments")],
     "subresource": [Asked("GET", f"{PODS}/p/{sub}") for sub in ("log", "exec", "attach", "portforward", "proxy")]
