@@ -19,10 +19,11 @@ from typing import Final, NamedTuple
 from aiohttp import web
 
 from shared.dev import cluster_budget
-from shared.dev.cluster_controller import BEHAVIOUR, MOVE_AFTER, READY_AFTER, Controller
+from shared.dev.cluster_controller import Controller
 from shared.dev.cluster_errors import ApiError, refused
 from shared.dev.cluster_http import Answer, Api
 from shared.dev.cluster_list import events, there
+from shared.dev.cluster_pods import BEHAVIOUR, MOVE_AFTER, READY_AFTER
 from shared.dev.cluster_reviews import kind_of, review
 from shared.dev.cluster_rights import API, Rights
 from shared.dev.cluster_route import READS, Target, check, left_out, number, selector, target
@@ -209,6 +210,8 @@ class Cluster(Seeds):
         if not answer.status:
             await self._end.wait()
         said = web.json_response(answer.body, status=answer.status or 503)
+        if answer.text is not None:
+            said = web.Response(text=answer.text, status=answer.status)
         for warning in answer.warnings:
             said.headers.add("Warning", warning)
         return said

@@ -9,11 +9,13 @@ from typing import Final, NamedTuple
 
 import yaml
 
-from shared.dev import cluster_budget, cluster_delete, cluster_list, cluster_scale
+from shared.dev import cluster_budget, cluster_delete, cluster_list, cluster_log, cluster_scale
 from shared.dev import cluster_schema as schema
 from shared.dev.cluster_errors import ApiError, about, bad
+from shared.dev.cluster_nodes import ANYWHERE
 from shared.dev.cluster_patch import APPLY, JSON, MERGE, STRATEGIC
 from shared.dev.cluster_route import Target, left_out, number, said, selector
+from shared.dev.cluster_route import about as about_of
 from shared.dev.cluster_route import form as form_of
 from shared.dev.cluster_store import Admit, Key, Object, Store
 from shared.kube.kinds import KINDS
@@ -28,6 +30,7 @@ class Answer(NamedTuple):
     status: int
     body: Object
     warnings: tuple[str, ...] = ()
+    text: str | None = None  # instead of a body
 
 
 class Api:
@@ -39,12 +42,15 @@ class Api:
     def answer(self, where: Target, query: Mapping[str, str], headers: Mapping[str, str], data: bytes) -> Answer:
         """Do what is asked. Raises ApiError."""
         kind, namespace, _ = where.key
+        if where.sub == "log":
+            log = cluster_log.read(self._store.get(*where.key), query, there=self._there)
+            return Answer(204 if log is None else 200, {}, text=log or "")
         if where.verb == "get":
             read = cluster_scale.read(self._store, where.key) if where.sub == "scale" else self._store.get(*where.key)
             return Answer(200, read)
         if where.verb == "list":
             found = cluster_list.page(self._store, kind, namespace, selector(query), limit=number(query, "limit"),
-                                      token=query.get("continue", ""))  # fmt: skip
+                                      token=query.get("continue", ""), about=about_of(where, query))  # fmt: skip
             return Answer(200, found)
         if where.verb == "delete":
             return Answer(200, self._delete(where.key, query, headers, data))
@@ -61,6 +67,9 @@ class Api:
         made = self._store.create(kind, namespace, body, manager=manager, dry_run=dry_run, trusted=False,
                                   admit=self._admit)  # fmt: skip
         return Answer(201, made, warnings)
+
+    def _there(self, node: str) -> bool:
+        return node == ANYWHERE or self._store.find("Node", "", node) is not None
 
     def _patch(
         self, where: Target, query: Mapping[str, str], headers: Mapping[str, str], data: bytes, *, manager: str,

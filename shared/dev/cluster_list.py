@@ -13,22 +13,33 @@ from shared.kube.selector import Selector
 _FORMAT: Final = "meta.k8s.io/v1"
 
 
-def page(store: Store, kind: str, namespace: str, selector: Selector, *, limit: int, token: str) -> Object:
-    """One page, in the order of the names. A later one shows the objects as they were at the time of the first."""
+def page(
+    store: Store, kind: str, namespace: str, selector: Selector, *, limit: int, token: str, about: str | None = None
+) -> Object:
+    """One page, in the order of the names. A later one shows the objects as they were at the time of the first.
+
+    `about`: of events only those about the object with that uid.
+    """
     with store.lock:
         version, after = _read(token) if token else (store.version, ("", ""))
         found = sorted((key[1:], value) for key, value in store.as_of(version, kind).items()
                        if namespace in {"", key[1]} and key[1:] > after)  # fmt: skip
     meta, items = {"resourceVersion": str(version)}, []
     for at, (place, value) in enumerate(found):
-        if selector.matches(value["metadata"].get("labels") or {}):
+        if selector.matches(value["metadata"].get("labels") or {}) and about in {None, _about(value)}:
             items.append(value)
         left = len(found) - at - 1
         if 0 < limit == len(items) and left:
             meta["continue"] = _write(version, place)
             # With a selector the server would have to look at them all to know how many are left.
-            return _list(kind, meta | ({} if selector.requirements else {"remainingItemCount": left}), items)
+            return _list(
+                kind, meta | ({} if selector.requirements or about is not None else {"remainingItemCount": left}), items
+            )
     return _list(kind, meta, items)
+
+
+def _about(event: Object) -> str:
+    return str((event.get("involvedObject") or {}).get("uid", ""))
 
 
 def _list(kind: str, meta: Object, items: list[Object]) -> Object:

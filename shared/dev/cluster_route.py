@@ -21,9 +21,10 @@ LEFT_OUT: Final[dict[str, str]] = {
     "kind": "kinds that are not in shared.kube.kinds",
     "put": "replacing an object (PUT); patch it",
     "deletecollection": "deleting a whole collection",
-    "subresource": "exec, attach, log, port-forward, proxy, resize, binding, ephemeral containers, finalize",
+    "subresource": "exec, attach, port-forward, proxy, binding, ephemeral containers, finalize",
     "query": "query parameters that are not listed, among them resourceVersion on a get or a list",
-    "fieldSelector": "field selectors",
+    "fieldSelector": "field selectors, except for a list of events by involvedObject.uid",
+    "log": "following a log, its times, its streams, and a part of it by time",
     "selector": "label values compared as numbers (> and <)",
     "bookmarks": "bookmarks of a watch",
     "future": "watching from a version that is yet to come",
@@ -41,8 +42,12 @@ _PATH: Final = re.compile(
     r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>[^/]+))?)?"
 )
 _PLACES: Final = {(kind.api, kind.plural): name for name, kind in KINDS.items()}
-_ELSEWHERE: Final = frozenset({"exec", "attach", "log", "portforward", "proxy", "resize", "binding",
-                               "ephemeralcontainers", "finalize"})  # fmt: skip
+_ELSEWHERE: Final = frozenset({"exec", "attach", "portforward", "proxy", "binding", "ephemeralcontainers",
+                               "finalize"})  # fmt: skip
+_OF_PODS: Final = frozenset({"eviction", "log", "resize"})
+_LOG: Final = frozenset({"container", "previous", "tailLines", "limitBytes"})
+_NO_LOG: Final = frozenset({"follow", "timestamps", "sinceSeconds", "sinceTime", "stream"})
+_ABOUT: Final = re.compile(r"involvedObject\.uid==?([^,=!]*)")
 _WRITES: Final = frozenset({"dryRun", "fieldManager", "fieldValidation"})
 _QUERIES: Final[dict[str, frozenset[str]]] = {
     "get": frozenset(),
@@ -83,7 +88,7 @@ def target(method: str, path: str, query: Mapping[str, str]) -> Target:
         raise left_out("subresource", path)
     key = (kind, namespace, name)
     known = (sub == "status" and schema.has_status(kind)) or (sub == "scale" and kind in SCALED)
-    if sub and not known and (sub, kind) != ("eviction", "Pod"):
+    if sub and not known and (kind != "Pod" or sub not in _OF_PODS):
         raise no_such_path()
     if name and KINDS[kind].namespaced != bool(namespace):
         raise no_such_path()
@@ -95,6 +100,8 @@ def _verb(method: str, key: Key, sub: str, query: Mapping[str, str]) -> str:
     homeless = KINDS[kind].namespaced and not namespace
     if sub == "eviction":
         verbs = {"POST": "evict"}
+    elif sub == "log":
+        verbs = {"GET": "get"}
     elif sub:
         verbs = {"GET": "get", "PATCH": "patch", "PUT": "put"}
     elif name:
@@ -116,9 +123,13 @@ def check(where: Target, query: Mapping[str, str], headers: Mapping[str, str]) -
     if ";as=" in accepted.replace(" ", "") or not {"application/json", "*/*", "application/*"} & _types(accepted):
         raise left_out("accept", f"Accept: {accepted}")
     for name in query:
-        if name in {"fieldSelector", "allowWatchBookmarks"} and where.verb in {"list", "watch"}:
-            raise left_out("bookmarks" if name == "allowWatchBookmarks" else name, name)
-        if name not in _QUERIES[where.verb]:
+        if name == "allowWatchBookmarks" and where.verb in {"list", "watch"}:
+            raise left_out("bookmarks", name)
+        if name == "fieldSelector" and where.verb in {"list", "watch"}:
+            about(where, query)
+        elif where.sub == "log" and name in _NO_LOG:
+            raise left_out("log", name)
+        elif name not in (_LOG if where.sub == "log" else _QUERIES[where.verb]):
             raise left_out("query", f"{name} of a {where.verb}")
     wrong = []
     if query.get("dryRun", "All") != "All":
@@ -157,6 +168,15 @@ def selector(query: Mapping[str, str]) -> Selector:
         return Selector.parse(text)
     except MalformedError as error:
         raise bad(str(error)) from error
+
+
+def about(where: Target, query: Mapping[str, str]) -> str | None:
+    """The uid whose events are asked for, None for all. Of the field selectors it is the only one."""
+    text = query.get("fieldSelector", "")
+    match = _ABOUT.fullmatch(text)
+    if text and (match is None or (where.verb, where.key[0]) != ("list", "Event")):
+        raise left_out("fieldSelector", f"fieldSelector={text}")
+    return match[1] if match else None
 
 
 def number(query: Mapping[str, str], name: str) -> int:

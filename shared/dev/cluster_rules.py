@@ -3,6 +3,7 @@
 import re
 from typing import Any, Final
 
+from shared.dev import cluster_claims
 from shared.dev.cluster_errors import Cause
 from shared.errors import MalformedError
 from shared.kube.selector import Selector
@@ -14,6 +15,9 @@ _NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z
 _LABEL: Final = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 _PERCENT: Final = re.compile(r"[0-9]+%")
 _NAME_CHARACTERS: Final = 253
+_MOVABLE: Final = frozenset(
+    {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "schedulingGates"}
+)
 _WORKLOADS: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet"})
 SCALED: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet"})
 _REQUIRED, _INVALID, _FORBIDDEN = "FieldValueRequired", "FieldValueInvalid", "FieldValueForbidden"
@@ -49,6 +53,11 @@ def _problems(found: Object) -> Problems:
         wrong += _budget(spec)
     if kind == "HorizontalPodAutoscaler":
         wrong += _autoscaler(spec)
+    if kind == "Job":
+        wrong += _job(spec, "spec")
+    if kind == "CronJob":
+        wrong += [] if spec.get("schedule") else [("spec.schedule", _REQUIRED)]
+        wrong += _job((spec.get("jobTemplate") or {}).get("spec") or {}, "spec.jobTemplate.spec")
     return wrong
 
 
@@ -75,6 +84,14 @@ def _workload(spec: Object) -> Problems:
     if not fits:
         wrong.append(("spec.template.metadata.labels", _INVALID))
     return wrong + _pod(template.get("spec") or {}, "spec.template.spec")
+
+
+def _job(spec: Object, path: str) -> Problems:
+    pod = (spec.get("template") or {}).get("spec") or {}
+    wrong = _pod(pod, f"{path}.template.spec")
+    if pod.get("restartPolicy") not in {"Never", "OnFailure"}:
+        wrong.append((f"{path}.template.spec.restartPolicy", _REQUIRED))
+    return wrong
 
 
 def _budget(spec: Object) -> Problems:
@@ -106,4 +123,23 @@ def _changes(old: Object, new: Object) -> Problems:
         wrong.append(("metadata.finalizers", _FORBIDDEN))
     if old["kind"] in _WORKLOADS and (old.get("spec") or {}).get("selector") != (new.get("spec") or {}).get("selector"):
         wrong.append(("spec.selector", _INVALID))
+    if old["kind"] == "Job" and _template(old) != _template(new):
+        wrong.append(("spec.template.spec", _INVALID))
+    if old["kind"] == "Pod" and _fixed(old) != _fixed(new):
+        wrong.append(("spec", _FORBIDDEN))
+    if old["kind"] == "PersistentVolumeClaim":
+        wrong += cluster_claims.changes(old, new)
     return wrong
+
+
+def _template(found: Object) -> Any:
+    return ((found.get("spec") or {}).get("template") or {}).get("spec")
+
+
+def _fixed(pod: Object) -> Object:
+    """What of a pod that exists may not be patched: all but a few fields, of which a resize has its own way."""
+    spec = pod.get("spec") or {}
+    fixed = {name: part for name, part in spec.items() if name not in _MOVABLE}
+    for field in ("containers", "initContainers"):
+        fixed[field] = [{name: part for name, part in one.items() if name != "image"} for one in spec.get(field) or []]
+    return fixed

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from shared import clock
+from shared.dev import cluster_claims, cluster_resize
 from shared.dev import cluster_managers as managers
 from shared.dev import cluster_schema as schema
 from shared.dev.cluster_errors import (
@@ -213,19 +214,26 @@ class Store:
             if not trusted:
                 _keep_meta(was, now, applied=not manager)
                 _keep(kind, sub, old, new)
+                patched_so, new = new, cluster_resize.only(old, new) if sub == "resize" else new
                 _default(new)
-                if wrong := problems(new, old):
+                wrong = cluster_resize.problems(old, patched_so, new) if sub == "resize" else problems(new, old)
+                if wrong:
                     raise invalid(kind, name, wrong)
+                if kind == "PersistentVolumeClaim" and not sub:
+                    chosen = (new.get("spec") or {}).get("storageClassName", "")
+                    cluster_claims.admit_growth(old, new, self.find("StorageClass", "", chosen))
             admit("patch", key)
             if manager and now.get("managedFields"):
                 now["managedFields"] = managers.updated(kind, old, new, Manager(manager, "Update", sub))
-            return self.save(key, old, new, dry_run=dry_run)
+            return self.save(key, old, new, dry_run=dry_run, sub=sub)
 
-    def status(self, key: Key, status: Object) -> Object:
-        """Replace an object's status as its controller does; the spec's generation does not move."""
+    def status(self, key: Key, status: Object, *, notes: dict[str, str] | None = None) -> Object:
+        """Replace an object's status as its controller does, who may add `notes`; the generation does not move."""
         with self.lock:
             old = self.get(*key)
-            return self.save(key, old, {**old, "metadata": dict(old["metadata"]), "status": status})
+            meta = dict(old["metadata"])
+            meta |= {"annotations": {**(meta.get("annotations") or {}), **notes}} if notes else {}
+            return self.save(key, old, {**old, "metadata": meta, "status": status}, sub="status")
 
     def delete(self, key: Key) -> Object:
         """Remove it now; with a namespace goes what is in it."""
@@ -245,12 +253,12 @@ class Store:
             raise ApiError(403, "Forbidden", f"{said} because it is being terminated", **about(kind, name),
                            causes=[cause])  # fmt: skip
 
-    def save(self, key: Key, old: Object | None, new: Object, *, dry_run: bool = False) -> Object:
+    def save(self, key: Key, old: Object | None, new: Object, *, dry_run: bool = False, sub: str = "") -> Object:
         """Put the object there under a new version; the old one if that is the same. Hold the lock."""
         if old is not None and canonical(old) == canonical(new):
             return old
         meta, before = new["metadata"], old or {"metadata": {}}
-        if old is not None and _counted(key[0]) and _moved(key[0], old, new):
+        if old is not None and sub != "status" and _counted(key[0]) and _moved(key[0], old, new):
             meta["generation"] = before["metadata"].get("generation", 0) + 1
         if dry_run:
             return new
@@ -314,6 +322,7 @@ def _default(new: Object) -> None:
         new["spec"] = {"replicas": 1} | dict(new.get("spec") or {})
     elif kind == "Pod":
         new.setdefault("status", {"phase": "Pending"})
+        new |= cluster_resize.with_requests(new)
     elif kind == "Namespace":
         new["spec"] = {"finalizers": ["kubernetes"]}
         new.setdefault("status", {"phase": "Active"})

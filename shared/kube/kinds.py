@@ -31,13 +31,20 @@ KINDS: Final[dict[str, Kind]] = {
     "ConfigMap": Kind("v1", "configmaps"),
     "PersistentVolumeClaim": Kind("v1", "persistentvolumeclaims"),
     "Event": Kind("v1", "events"),
+    "LimitRange": Kind("v1", "limitranges"),
+    "ResourceQuota": Kind("v1", "resourcequotas"),
     "Deployment": Kind("apps/v1", "deployments"),
     "ReplicaSet": Kind("apps/v1", "replicasets"),
     "StatefulSet": Kind("apps/v1", "statefulsets"),
     "DaemonSet": Kind("apps/v1", "daemonsets"),
     "Job": Kind("batch/v1", "jobs"),
+    "CronJob": Kind("batch/v1", "cronjobs"),
     "PodDisruptionBudget": Kind("policy/v1", "poddisruptionbudgets"),
     "HorizontalPodAutoscaler": Kind("autoscaling/v2", "horizontalpodautoscalers"),
+    "NetworkPolicy": Kind("networking.k8s.io/v1", "networkpolicies"),
+    "StorageClass": Kind("storage.k8s.io/v1", "storageclasses", namespaced=False),
+    "VolumeSnapshot": Kind("snapshot.storage.k8s.io/v1", "volumesnapshots"),  # only where a snapshot controller is
+    "VolumeSnapshotClass": Kind("snapshot.storage.k8s.io/v1", "volumesnapshotclasses", namespaced=False),
     "RemediationPolicy": Kind("akeso.dev/v1", "remediationpolicies"),
 }
 

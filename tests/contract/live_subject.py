@@ -7,7 +7,8 @@ import secrets
 from typing import Any, NamedTuple
 
 from shared.dev.cluster_budget import is_ready
-from shared.dev.cluster_controller import READY_AFTER
+from shared.dev.cluster_job import AFTER as JOB_AFTER
+from shared.dev.cluster_pods import READY_AFTER
 from shared.kube import facts as snapshot
 from shared.model.facts import Facts, ObjectRef, Scope
 from tests.cluster.api import MERGE_PATCH, until
@@ -60,6 +61,9 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
     name = f"s-{secrets.token_hex(4)}"
     if kind == "Node":
         return _node(world)
+    if world.emulated and kind == "DaemonSet":
+        for number in range(len(world.emulated.all("Node")), max(1, len(facts.get("pods", ())))):
+            world.emulated.node(f"n{number + 1}")  # a pod each
     made = _post(world, kind, _body(kind, name, facts))
     if not keep:
         path = f"{_PATHS[kind].format(world.place)}/{name}"
@@ -123,7 +127,8 @@ def _body(kind: str, name: str, facts: Object) -> Object:
         return {"metadata": meta, "spec": pod}
     if kind == "Job":
         return {"metadata": meta, "spec": {"template": {
-            "metadata": {"labels": {"app": name}}, "spec": {**pod, "restartPolicy": "Never"},
+            "metadata": {"labels": {"app": name}, "annotations": {JOB_AFTER: "3600"}},
+            "spec": {**pod, "restartPolicy": "Never"},
         }}}  # fmt: skip
     # A rollout that does not end: ready pods count only after an hour, and the emulator's become ready after one.
     rolling = facts.get("rolling_out")
@@ -151,7 +156,7 @@ def _post(world: World, kind: str, body: Object) -> Object:
 
 def _pods(world: World, kind: str, owner: Object, wanted: int) -> list[Object]:
     name = owner["metadata"]["name"]
-    if world.emulated and kind not in {"Deployment", "Pod"}:
+    if world.emulated and kind in {"StatefulSet", "ReplicaSet"}:
         for number in range(wanted):  # it has no controller for these
             reference = {"apiVersion": owner["apiVersion"], "kind": kind, "controller": True}
             reference |= {part: owner["metadata"][part] for part in ("name", "uid")}

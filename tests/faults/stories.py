@@ -7,7 +7,7 @@ was healed and verified, or a person knows. Nothing in between may be silence.
 from collections.abc import Callable
 from typing import Any
 
-from shared.dev.cluster_controller import BEHAVIOUR
+from shared.dev.cluster_pods import BEHAVIOUR
 from tests.faults.play import Play
 from tests.flows.harness import Sent
 

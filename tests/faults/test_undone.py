@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from shared.dev.cluster_controller import BEHAVIOUR
+from shared.dev.cluster_pods import BEHAVIOUR
 
 pytestmark = pytest.mark.faults
 

@@ -166,6 +166,101 @@ class TestRequests:
         assert server.seen == []
 
 
+class TestEvents:
+    def test_of_one_object_are_chosen_by_the_server_and_bounded(self, to, server):
+        server.answers = [(200, {"items": [{"n": 1}, "odd", {"n": 2}, {"n": 3}]})]
+
+        assert to.events("shop", uid="u-1", limit=2) == [{"n": 1}, {"n": 2}]
+        assert [s.path for s in server.seen] == [
+            "/api/v1/namespaces/shop/events?fieldSelector=involvedObject.uid%3Du-1&limit=2",
+        ]
+
+    def test_of_what_has_no_namespace_are_looked_for_where_the_api_keeps_them(self, to, server):
+        server.answers = [(200, {"items": []})]
+
+        assert to.events("", uid="n1", limit=5) == []
+        assert server.seen[0].path.startswith("/api/v1/namespaces/default/events?")
+
+    @pytest.mark.parametrize("uid", ["", "u,involvedObject.name=other", "a=b", "a!", " ", "u\n", "x" * 129])
+    def test_are_not_asked_for_by_what_would_select_others(self, to, server, uid):
+        with pytest.raises(Refused):
+            to.events("shop", uid=uid, limit=5)
+        assert server.seen == []
+
+
+class TestLogs:
+    def of(self, to, *, previous=False, limit=100):
+        return to.log("shop", "p", "app", previous=previous, tail_lines=3, limit_bytes=limit)
+
+    def test_are_asked_for_by_container_and_bounded_twice(self, to, server):
+        server.answers = [(200, b"one\ntwo\n")]
+
+        assert self.of(to, previous=True) == "one\ntwo\n"
+        (seen,) = server.seen
+        assert (seen.method, seen.path) == (
+            "GET", "/api/v1/namespaces/shop/pods/p/log?container=app&tailLines=3&limitBytes=100&previous=true",
+        )  # fmt: skip
+
+    def test_beyond_the_bound_are_cut_also_when_the_node_does_not_stop(self, to, server):
+        server.answers = [(200, b"x" * 5_000_000)]
+
+        assert self.of(to, limit=10) == "x" * 10
+        assert self.of(to, limit=10) == "x" * 10  # on a connection that is still good, or on a new one
+
+    @pytest.mark.parametrize(("data", "text"), [(b"", ""), (b"\xff\x00a", "\ufffd\x00a"), (b'{"a": 1}', '{"a": 1}')])
+    def test_may_be_anything(self, to, server, data, text):
+        server.answers = [(200, data)]
+
+        assert self.of(to) == text
+
+    def test_of_a_pod_that_nobody_runs_yet_are_empty(self, to, server):
+        server.answers = [(204, b"")]
+
+        assert self.of(to) == ""
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            'previous terminated container "app" in pod "p" not found',
+            'container "app" in pod "p" is waiting to start: ContainerCreating',
+        ],
+    )
+    def test_of_what_has_not_run_are_empty(self, to, server, message):
+        server.answers = [(400, {"kind": "Status", "message": message})]
+
+        assert self.of(to, previous=True) == ""
+
+    @pytest.mark.parametrize(
+        ("status", "message", "error"),
+        [
+            (400, "container nope is not valid for pod p", Refused),
+            (403, 'previous terminated container "app" in pod "p" not found', Refused),
+            (404, 'pods "p" not found', NotFound),
+            (500, "the node does not answer", KubeDown),
+        ],
+    )
+    def test_that_cannot_be_had_are_an_error_and_no_empty_log(self, to, server, status, message, error):
+        server.answers = [(status, {"kind": "Status", "message": message})]
+
+        with pytest.raises(error):
+            self.of(to)
+
+    def test_of_a_name_that_cannot_exist_are_never_asked_for(self, to, server):
+        with pytest.raises(Refused):
+            to.log("shop", "../p", "app", previous=False, tail_lines=1, limit_bytes=1)
+        assert server.seen == []
+
+
+class TestAResize:
+    def test_is_a_patch_of_the_pods_subresource(self, to, server):
+        body = [{"op": "test", "path": "/metadata/uid", "value": "u"}]
+        to.patch("Pod", "shop", "p", body, form="json", field_manager="m", sub="resize")
+
+        (seen,) = server.seen
+        assert (seen.method, seen.path) == ("PATCH", "/api/v1/namespaces/shop/pods/p/resize?fieldManager=m")
+        assert json.loads(seen.body) == body
+
+
 class TestErrors:
     def test_a_missing_object_is_none_to_a_reader_and_an_error_to_a_writer(self, to, server):
         server.answers = [(404, {"kind": "Status", "message": "gone"})]
@@ -283,7 +378,11 @@ def create(to):
     to.create("ConfigMap", "shop", {"metadata": {"name": "c"}}, field_manager="m")
 
 
-READS, WRITES = [read, listed], [patch, create, evict]
+def logged(to):
+    to.log("shop", "p", "app", previous=False, tail_lines=9, limit_bytes=9999)
+
+
+READS, WRITES = [read, listed, logged], [patch, create, evict]
 
 
 class TestTime:

@@ -8,6 +8,7 @@ from shared.dev import cluster_schema
 from shared.dev.cluster_route import LEFT_OUT
 
 WEB = "/apis/apps/v1/namespaces/shop/deployments/web"
+EVENTS = "/api/v1/namespaces/shop/events"
 PODS = "/api/v1/namespaces/shop/pods"
 JSON, MERGE, APPLY = "application/json", "application/merge-patch+json", "application/apply-patch+yaml"
 
@@ -24,18 +25,24 @@ ASKED = {
     "discovery": [Asked("GET", path) for path in (
         "/version", "/apis", "/api", "/openapi/v3", "/healthz", "/apis/apps/v1")],
     "kind": [Asked("GET", "/api/v1/secrets"), Asked("GET", "/apis/apps/v1beta1/namespaces/shop/deployments/web"),
-             Asked("POST", "/apis/batch/v1/namespaces/shop/cronjobs", {})],
+             Asked("POST", "/apis/networking.k8s.io/v1/namespaces/shop/ingresses", {})],
     "put": [Asked("PUT", WEB, {}), Asked("PUT", WEB + "/status", {}), Asked("PUT", WEB + "/scale", {})],
     "deletecollection": [Asked("DELETE", PODS), Asked("DELETE", "/apis/apps/v1/namespaces/shop/deployments")],
-    "subresource": [Asked("GET", f"{PODS}/p/{sub}") for sub in ("log", "exec", "attach", "portforward", "proxy")]
-                   + [Asked("POST", f"{PODS}/p/binding", {}), Asked("PATCH", f"{PODS}/p/resize", {}, MERGE),
+    "subresource": [Asked("GET", f"{PODS}/p/{sub}") for sub in ("exec", "attach", "portforward", "proxy")]
+                   + [Asked("POST", f"{PODS}/p/binding", {}),
                       Asked("PATCH", f"{PODS}/p/ephemeralcontainers", {}, MERGE),
                       Asked("PUT", "/api/v1/namespaces/shop/finalize", {})],
     "query": [Asked("GET", WEB + "?resourceVersion=0"), Asked("GET", PODS + "?resourceVersion=0"),
               Asked("GET", PODS + "?pretty=true"), Asked("PATCH", WEB + "?x=y", {}, MERGE),
-              Asked("GET", PODS + "?sendInitialEvents=true&watch=true"), Asked("GET", WEB + "?watch=true")],
+              Asked("GET", PODS + "/p/log?x=y"), Asked("GET", PODS + "?sendInitialEvents=true&watch=true"), Asked("GET", WEB + "?watch=true")],
     "fieldSelector": [Asked("GET", PODS + "?fieldSelector=spec.nodeName%3Dx"),
-                      Asked("GET", PODS + "?watch=true&fieldSelector=metadata.name%3Dx")],
+                      Asked("GET", PODS + "?watch=true&fieldSelector=metadata.name%3Dx"),
+                      Asked("GET", PODS + "?fieldSelector=involvedObject.uid%3Dx"),
+                      Asked("GET", EVENTS + "?watch=true&fieldSelector=involvedObject.uid%3Dx"),
+                      Asked("GET", EVENTS + "?fieldSelector=involvedObject.uid%21%3Dx"),
+                      Asked("GET", EVENTS + "?fieldSelector=involvedObject.uid%3Dx%2Creason%3Dy")],
+    "log": [Asked("GET", f"{PODS}/p/log?{more}") for more in (
+        "follow=true", "timestamps=true", "sinceSeconds=1", "sinceTime=x", "stream=Stdout")],
     "selector": [Asked("GET", PODS + "?labelSelector=a%3E1"), Asked("GET", PODS + "?watch=1&labelSelector=a%3C1")],
     "bookmarks": [Asked("GET", PODS + "?watch=true&allowWatchBookmarks=true")],
     "future": [Asked("GET", PODS + "?watch=true&resourceVersion=999999")],
