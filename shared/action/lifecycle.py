@@ -16,11 +16,13 @@ from shared.errors import BusyError, ForbiddenError
 from shared.event.here import Here
 from shared.event.make import Emit
 from shared.event.types import ApprovedData, OutcomeData
+from shared.kube import evidence
 from shared.kube import facts as snapshot
 from shared.kube import write as kube_write
 from shared.kube.errors import Conflict, KubeError, NotFound, Refused, Throttled
 from shared.kube.mark import FENCED
-from shared.model.facts import Facts
+from shared.kube.note import note
+from shared.model.facts import Facts, ObjectRef
 from shared.model.grant import Grant
 from shared.model.plan import Plan, Refusal, Write
 from shared.model.refusal import Reason
@@ -33,6 +35,8 @@ LOOK_MS: Final = 90_000  # after so long without an end somebody looks
 TRIES: Final = 3
 AGAIN_MS: Final = 15_000  # what is waited for is looked at so often
 POLL_S: Final = 1.0  # and so often while a run has time left
+_NOTHING: Final = "nothing is to be done by machine"
+_TOLD: Final = 5  # Events of one attempt
 _SHOWN, _VALUE = 3, 60  # of what an attempt leaves half-way: so many writes, so many characters of a value
 _REFUSED: Final[dict[str, Reason]] = {"lease": "lease", "start-by": "deadline", "finish-by": "deadline"}
 Resolved = Literal["", "write", "mark", "uid", "fence", "look"]
@@ -68,6 +72,7 @@ class Attempt:
         self._run = secrets.token_hex(8)  # one delivery of the event, not the event
         self._manager = f"akeso-{action.name}"
         self._undo = grant.mode == "undo"
+        self._home = here.settings.kube.namespace
         self._before: Facts | None = None
         self._since = 0  # ms, when the present step was begun for the first time
         self._ends = time.monotonic() + action.step_s  # of this run; what is left is another one's
@@ -92,16 +97,34 @@ class Attempt:
 
     def _carry_on(self, step: int, *, fresh: bool) -> Emit | None:
         if not self._data.plan.writes:
-            refused = self._begin(step)
-            return self._end(step, refused if refused and fresh else Done(""))
+            return self._only_look(step, fresh=fresh)
         write = self._data.plan.writes[step]
         if fresh:
             hindrance = self._look_fresh(write)
             if hindrance is None:
-                hindrance = self._begin(step)
+                hindrance = self._begin(step, self._scene())
             failpoint.hit("after-begin")
             return self._end(step, hindrance or self._write(write, step, fresh=True))
         return self._end(step, self._look_again(write, step))
+
+    def _only_look(self, step: int, *, fresh: bool) -> Emit | None:
+        """Nothing is written: a person is told, and with `read` what was seen is kept for him."""
+        scene = None
+        if self._action.kind == "read":
+            facts = snapshot.take(self._here.kube, self._grant.scope, None, stop_namespace=self._home)
+            if facts is None:
+                return self._end(step, Ended("skipped", "the target is gone", reason="not-found"))
+            scene = evidence.collect(self._here.kube, facts.scope, facts)
+        refused = self._begin(step, scene.text if scene else None)
+        told = scene.said(self._grant.id) if scene else ""
+        return self._end(step, refused if refused and fresh else Done(""), told=told)
+
+    def _scene(self) -> str | None:
+        """What a person would want to have seen before; what is taken back has had its turn."""
+        if self._undo or self._before is None:
+            return None
+        found = evidence.collect(self._here.kube, self._before.scope, self._before)
+        return found.text if found else None
 
     def _next(self, step: int) -> Emit | None:
         """A step whose turn it is, and that nobody is at: a stop ends the attempt here, and nothing is to shut out."""
@@ -115,8 +138,7 @@ class Attempt:
 
     def _look_fresh(self, write: Write) -> Ended | None:
         """Whether the world still is as it was when the plan was approved; the server's dry run included."""
-        home = self._here.settings.kube.namespace
-        facts = snapshot.take(self._here.kube, self._grant.scope, None, stop_namespace=home, stop_of=self._stop_of)
+        facts = self._facts()
         if facts is None:
             return Ended("skipped", "the target is gone", reason="not-found")
         self._before = facts
@@ -131,6 +153,9 @@ class Attempt:
             if planned.hash != self._grant.plan_hash:
                 return Ended("skipped", "changed: what would be written now is not what was approved", reason="changed")
         return self._rehearse(write)
+
+    def _facts(self) -> Facts | None:
+        return snapshot.take(self._here.kube, self._grant.scope, None, stop_namespace=self._home, stop_of=self._stop_of)
 
     def _rehearse(self, write: Write) -> Ended | None:
         """Let the server try it without an effect. Controllers write statuses at any time: then look again."""
@@ -170,10 +195,10 @@ class Attempt:
 
     def _halted(self) -> str:
         """Which stop speaks against writing now, in words; empty when none does."""
-        halt = snapshot.read_stop(self._here.kube, self._here.settings.kube.namespace, self._stop_of)
+        halt = snapshot.read_stop(self._here.kube, self._home, self._stop_of)
         return str(halt) if self._halts(halt.mode) else ""
 
-    def _begin(self, step: int) -> Ended | None:
+    def _begin(self, step: int, scene: str | None = None) -> Ended | None:
         begun = self._here.state.begin(
             self._cause,
             attempt=self._grant.id,
@@ -184,6 +209,7 @@ class Attempt:
             grant=self._data.grant,
             epoch=self._grant.epoch,
             fence=self._grant.fence,
+            evidence=scene,
         )
         if begun["go"]:
             self._since = self._since or clock.now_ms()
@@ -260,8 +286,7 @@ class Attempt:
 
     def _watch(self, write: Write) -> Done | Ended | Later:
         """A step that only waits: the action says by fresh facts whether what was begun has arrived."""
-        home = self._here.settings.kube.namespace
-        facts = snapshot.take(self._here.kube, self._grant.scope, None, stop_namespace=home, stop_of=self._stop_of)
+        facts = self._facts()
         if facts is None:
             return Ended("failed", "the target is gone", "look", "not-found")
         said = self._action.arrived(facts, self._action.Params.model_validate(self._data.params))
@@ -339,7 +364,7 @@ class Attempt:
 
     # The end ---------------------------------------------------------------------------------------------------------
 
-    def _end(self, step: int, result: Done | Ended | Later) -> Emit | None:
+    def _end(self, step: int, result: Done | Ended | Later, *, told: str = "") -> Emit | None:
         failpoint.hit("before-finish")
         steps = len(self._data.plan.writes)
         if isinstance(result, Later):
@@ -357,13 +382,15 @@ class Attempt:
                 self._since = 0
                 return self._next(step + 1)
         elif isinstance(result, Done):
-            text = "" if steps else str(self._data.params.get("message") or "nothing is to be done by machine")
+            text = told or ("" if steps else str(self._data.params.get("message") or _NOTHING))
+            self._note(step + 1, "succeeded")
             finished = self._finish(
                 "succeeded", step=step, next_step=step + 1, writes=self._wrote(step), resolved_by=result.how,
                 text=text or None,
             )  # fmt: skip
         else:
             text = "; ".join(part for part in (result.text, self._stays(step)) if part)
+            self._note(step, result.outcome)
             finished = self._finish(
                 result.outcome, step=step, text=text, resolved_by=result.how, reason=result.reason or None,
                 take_back=self._data.plan.takes_back or None,
@@ -375,6 +402,21 @@ class Attempt:
     def _has_time(self) -> bool:
         """Whether one more look or write fits into this run."""
         return time.monotonic() + POLL_S < self._ends
+
+    def _note(self, steps: int, outcome: str) -> None:
+        """Say on what was changed who did it; what was evicted or created tells nobody, its owner does."""
+        done = [write for write in self._data.plan.writes[:steps] if write.writes]
+        if not done:
+            return
+        scope = self._grant.scope
+        told = {ObjectRef(kind=scope.kind, namespace=scope.namespace, name=scope.name, uid=scope.uid)}
+        told |= {write.target for write in done if write.verb in ("patch", "copy")}
+        for target in sorted(told, key=str)[:_TOLD]:
+            note(
+                self._here.kube, target, attempt=self._grant.id, step=steps - 1, action=self._grant.action,
+                outcome=outcome, why=f"of incident {self._grant.incident}",
+                by=" and ".join(self._grant.approvers) or "the machine by itself", field_manager=self._manager,
+            )  # fmt: skip
 
     def _wrote(self, step: int) -> int:
         return sum(write.writes for write in self._data.plan.writes[step : step + 1])
