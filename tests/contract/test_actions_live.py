@@ -79,10 +79,11 @@ WITHOUT = ["intake", "router", "guard", "escalate", "deadletter", *map(executor_
 # Requests of one run: for facts; then for each write, as often as it is tried, a look and the dry run, and a look, the
 # stop and the write. A patch is a look and a patch; before an eviction goes its mark.
 FACTS, SENT = 6, {"patch": 2, "evict": 3}
+EVIDENCE, NOTES = 12, 2
 
 
 def ceiling(plan, tries):
-    return FACTS + sum(tries * (3 + 2 * SENT[write.verb]) for write in plan.writes)
+    return FACTS + EVIDENCE + NOTES + sum(tries * (3 + 2 * SENT[write.verb]) for write in plan.writes)
 
 
 @pytest.fixture(scope="module")
@@ -250,7 +251,8 @@ def bounded(path):
     plurals = "|".join(kind.plural for kind in KINDS.values() if kind.namespaced)
     name = r"[^/?]+"
     return re.fullmatch(
-        rf"/(api/v1|apis/{name}/{name})/(namespaces/{name}/({plurals})(/{name}(/eviction)?)?|(nodes|namespaces)/{name})"
+        rf"/(api/v1|apis/{name}/{name})/(namespaces/{name}/({plurals})(/{name}(/(eviction|log|resize))?)?"
+        rf"|(nodes|namespaces)/{name})"
         r"(\?.*)?",
         path,
     )

@@ -114,8 +114,9 @@ class Scene:
         return int(found["status"].get("readyReplicas", 0))
 
     def writes(self, namespace: str) -> list[str]:
-        """Verb and path of every write that the API server took in that namespace, controllers excluded."""
-        return [f"{r.verb} {r.path}" for r in self.cluster.writes() if f"/namespaces/{namespace}/" in r.path]
+        """Verb and path of every write that the API server took in that namespace, but controllers' and Events."""
+        taken = [f"{r.verb} {r.path}" for r in self.cluster.writes() if f"/namespaces/{namespace}/" in r.path]
+        return [write for write in taken if not write.endswith("/events")]
 
     # Alerts --------------------------------------------------------------------------------------------------------
 
