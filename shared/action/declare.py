@@ -55,6 +55,7 @@ class Action(ABC):
     width: ClassVar[Literal["scope", "namespace", "node"]] = "scope"  # what nobody else may work on meanwhile
     touches_protected: ClassVar[bool] = False
     proof: ClassVar[Literal["api", "controller", "real workload"]] = "api"
+    proved_by: ClassVar[str] = ""  # id of the test that shows it on real nodes
     examples: ClassVar[tuple[Example, ...]]
 
     @property
