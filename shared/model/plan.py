@@ -67,13 +67,14 @@ class Plan(Model):
     """Ordered writes; each is one step of the executor. An empty plan writes nothing (`notify_only`).
 
     `until_s`: it is temporary and taken back after that long; 0: as the action says. `takes_back`: when it fails
-    half-way, what was done is taken back at once.
+    half-way, what was done is taken back at once. `reversible`: what it does can be taken back at all.
     """
 
     writes: tuple[Write, ...] = ()
     touches: Touches = Touches()
     until_s: int = Field(default=0, ge=0, le=604_800)
     takes_back: bool = False
+    reversible: bool = True
 
     @property
     def hash(self) -> str:
@@ -99,7 +100,7 @@ class Plan(Model):
         `attempt`: the one that has created what is to be deleted. A pod that was evicted has been replaced by its
         owner: there is nothing to take back.
         """
-        if any(write.verb == "delete" for write in self.writes):
+        if not self.reversible or any(write.verb == "delete" for write in self.writes):
             return None
         back = tuple(found for write in reversed(self.writes) if (found := write.inverse(attempt)))
         return Plan(writes=back, touches=self.touches) if back else None

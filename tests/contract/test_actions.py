@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from shared.action.catalogue import Catalogue
 from shared.decide.rules import TELL_ONLY
+from shared.kube.kinds import KINDS
 from shared.model.base import Model, canonical
 from shared.model.facts import Facts
 from shared.model.plan import Plan, Refusal
@@ -32,8 +33,13 @@ CASES = {
 every_action = pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
 every_example = pytest.mark.parametrize(("action", "example"), CASES.values(), ids=CASES)
 
-# The only ways in which the machine writes.
-WRITES = {"patch": None, "create": "pods/eviction"}
+# The only ways in which the machine writes; what it creates it may delete again.
+CREATED = {"pods/eviction", "jobs", "networkpolicies", "volumesnapshots"}
+WRITES = {"patch": None, "create": CREATED, "delete": CREATED - {"pods/eviction"}}
+VERBS = {
+    "patch": {"patch", "copy", "watch"}, "evict": {"patch", "evict", "drain", "watch"},
+    "create": {"create", "patch", "watch"},
+}  # fmt: skip
 READS = {"get", "list"}
 WALLED = re.compile(r"secrets|roles|rolebindings|clusterroles|clusterrolebindings|serviceaccounts|tokenreviews|.*/exec")
 
@@ -55,7 +61,7 @@ class TestDeclaration:
     @every_action
     def test_words_are_of_their_sets(self, action):
         assert action.risk in {"none", "low", "medium", "high"}
-        assert action.kind in {"patch", "evict", "read", "none"}
+        assert action.kind in {*VERBS, "read", "none"}
         assert action.proof in {"api", "controller", "real workload"}
         assert action.scopes
 
@@ -163,11 +169,15 @@ class TestPlan:
     @every_example
     def test_writes_only_to_known_objects_and_by_its_kind(self, action, example):
         result = planned(action, example)
-        for write in result.writes if isinstance(result, Plan) else ():
-            assert write.verb == action.kind
-            assert write.target.uid
-            assert write.before != write.after or write.verb == "evict"
-            assert write.path.startswith("/") if write.verb == "patch" else not write.path
+        writes = result.writes if isinstance(result, Plan) else ()
+        assert not writes or action.kind in {write.verb for write in writes}
+        for write in writes:
+            assert write.verb in VERBS[action.kind]
+            assert write.target.kind in KINDS
+            assert write.target.uid or write.verb == "create"
+            assert write.before != write.after or write.verb in {"evict", "watch"}
+            assert write.path.startswith("/") if write.verb in {"patch", "copy"} else not write.path
+            assert write.verb != "watch" or 0 < write.patience_s < action.run_s
 
     @every_example
     def test_tells_how_much_it_disturbs(self, action, example):
@@ -181,12 +191,12 @@ class TestPlan:
         result = planned(action, example)
         if isinstance(result, Refusal) or not result.writes:
             return
-        back = result.inverse()
-        if action.kind == "patch":
+        back = result.inverse("grant-1")
+        made = [write for write in result.writes if write.verb in {"patch", "copy", "create"}]
+        assert (back is None) == (not made or not result.reversible)
+        if back is not None and {write.verb for write in result.writes} <= {"patch", "copy"}:
             assert back.hash != result.hash
-            assert back.inverse() == result
-        else:
-            assert back is None
+            assert back.inverse().writes == result.writes
 
     @every_action
     def test_of_what_does_not_write_is_empty(self, action):
@@ -278,7 +288,8 @@ class TestRights:
             assert not WALLED.fullmatch(rule.resource)
             for verb in rule.verbs:
                 assert verb in READS | WRITES.keys(), f"{verb} {rule.resource}"
-                assert verb in READS or WRITES[verb] in (None, rule.resource), f"{verb} {rule.resource}"
+                allowed = WRITES.get(verb)
+                assert verb in READS or allowed is None or rule.resource in allowed, f"{verb} {rule.resource}"
 
     @every_action
     def test_no_resource_stands_twice(self, action):
@@ -291,8 +302,14 @@ class TestRights:
         for example in action.examples:
             result = planned(action, example)
             for write in result.writes if isinstance(result, Plan) else ():
-                assert (re.sub("y$", "ie", write.target.kind.lower()) + "s", "patch") in verbs
-                assert write.verb != "evict" or ("pods/eviction", "create") in verbs
+                plural = KINDS[write.target.kind].plural
+                needed = {
+                    "patch": {(plural, "patch")}, "copy": {(plural, "patch")}, "create": {(plural, "create")},
+                    "evict": {(plural, "patch"), ("pods/eviction", "create")}, "watch": set(),
+                    "drain": {("pods", "patch"), ("pods/eviction", "create")},
+                }[write.verb]  # fmt: skip
+                assert needed <= verbs
+                assert not write.sub or (f"{plural}/{write.sub}", "patch") in verbs
 
     @every_action
     def test_of_what_does_not_write_are_to_read(self, action):
