@@ -451,7 +451,7 @@ class Attempt:
             grant=self._data.grant,
             recovered={
                 "id": grant.id, "incident": grant.incident, "scope": grant.scope.key, "action": grant.action,
-                "kind": self._action.kind, "mode": grant.mode, "of": grant.of, "family": "", "epoch": grant.epoch,
+                "kind": "write" if plan.writes else "none", "mode": grant.mode, "of": grant.of, "family": "", "epoch": grant.epoch,
                 "cooldown": self._action.cooldown_s * 1000, "soak": self._action.soak_s * 1000,
                 "until_in": self._lasts_s * 1000, "plan": self._data.plan.model_dump_json(),
                 "namespace": grant.scope.namespace, "start_by": grant.start_by, "finish_by": grant.finish_by,

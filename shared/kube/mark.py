@@ -20,17 +20,9 @@ def annotations(found: Object) -> dict[str, str]:
     return _strings(found, "annotations")
 
 
-def notes(found: Object, values: dict[str, str]) -> list[Object]:
-    """Operations of a JSON patch that set annotations; an empty value takes away what is there."""
-    return _set(found, "annotations", values)
-
-
-def temporary(found: Object, until: str) -> list[Object]:
-    """Operations that say until when the change is meant; with an empty time those that no longer say so."""
-    return [
-        *_set(found, "annotations", {UNTIL: until}),
-        *_set(found, "labels", {TEMPORARY: "true" if until else ""}),
-    ]
+def notes(found: Object, values: dict[str, str], labels: dict[str, str] | None = None) -> list[Object]:
+    """Operations of a JSON patch that set annotations and labels; an empty value takes away what is there."""
+    return [*_set(found, "annotations", values), *_set(found, "labels", labels or {})]
 
 
 def pointer(*parts: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from shared.kube import made
 from shared.kube.client import Kube
 from shared.kube.errors import Conflict, NotFound
-from shared.kube.mark import FENCED, MADE, MARK, UNDO, annotations, notes, temporary
+from shared.kube.mark import FENCED, MADE, MARK, TEMPORARY, UNDO, UNTIL, annotations, notes
 from shared.model.base import Model, canonical
 from shared.model.plan import Write
 
@@ -103,8 +103,7 @@ def apply(
             _patch(kube, write, version, change, field_manager=field_manager, dry_run=dry_run, sub=write.sub)
         return
     found = _expect(kube, write, resource_version, mark)
-    said = [*notes(found, {MARK: mark, UNDO: mark if undo else ""}), *_temporary(found, write, until, undo=undo)]
-    operations = [*said, *_change(kube, write, found)]
+    operations = [*_said(found, write, mark, until, undo=undo), *_change(kube, write, found)]
     _patch(kube, write, resource_version, operations, field_manager=field_manager, dry_run=dry_run)
 
 
@@ -116,7 +115,7 @@ def mark_first(
     found = _expect(kube, write, resource_version, mark)
     if annotations(found).get(MARK) == mark:  # by a run that is gone; every write needs a mark that is new
         return resource_version
-    said = [*notes(found, {MARK: mark, UNDO: mark if undo else ""}), *_temporary(found, write, until, undo=undo)]
+    said = _said(found, write, mark, until, undo=undo)
     after = _patch(kube, write, resource_version, said, field_manager=field_manager, dry_run=dry_run, mark=mark)
     return str(after["metadata"]["resourceVersion"])
 
@@ -245,12 +244,14 @@ def _change(kube: Kube, write: Write, found: Object) -> list[Object]:
     return [*tests, change]
 
 
-def _temporary(found: Object, write: Write, until: str, *, undo: bool) -> list[Object]:
-    """What says until when a change is meant. Who changes all labels says it by them himself."""
-    if not until and not undo:
-        return []
-    said = temporary(found, until)
-    return [one for one in said if not (write.path == "/metadata/labels" and one["path"].startswith(write.path))]
+def _said(found: Object, write: Write, mark: str, until: str, *, undo: bool) -> list[Object]:
+    """Operations that say whose write it is, and until when it is meant; what is taken back no longer says it."""
+    values, labels = {MARK: mark, UNDO: mark if undo else ""}, {}
+    if until or undo:
+        values[UNTIL] = until
+        if write.path != "/metadata/labels":  # whoever changes all labels has this one among them
+            labels[TEMPORARY] = "true" if until else ""
+    return notes(found, values, labels)
 
 
 def _patch(
