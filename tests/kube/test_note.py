@@ -4,7 +4,7 @@ import pytest
 
 from shared.kube.errors import KubeDown
 from shared.kube.note import note
-from shared.kube.write import MARK
+from shared.kube.mark import MARK
 from shared.model.facts import ObjectRef
 
 SAID = {
