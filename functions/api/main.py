@@ -31,7 +31,6 @@ from shared.people import (
     status,
     timeline,
     told,
-    undoable,
     who,
 )
 from shared.people.asks import MAX_BODY, HoldAsk, PromoteAsk, RunAsk, StopAsk, UndoAsk, read
@@ -40,6 +39,13 @@ from shared.telemetry import metrics
 
 _ID: Final = r"([A-Za-z0-9_.-]{1,80})"
 _WHOSE: Final = r"([a-z0-9-]{1,40})/([a-z0-9-]{1,40})"
+
+
+def _undoable(here: Here, name: str) -> Any:
+    from shared.people import undoable  # what it alone needs is left out of the cold start of all else
+
+    return undoable.listing(here, find.incident(here, name))
+
 
 Look = Callable[[Here, bytes, tuple[str, ...]], Any]
 Deed = Callable[[Here, who.Caller, bytes, tuple[str, ...]], Any]
@@ -52,7 +58,7 @@ LOOKS: Final[tuple[tuple[str, str, Look], ...]] = (
     ("GET", r"v1/incidents", lambda here, _, __: timeline.listing(here)),
     ("GET", rf"v1/incidents/{_ID}", lambda here, _, of: timeline.one(here, find.incident(here, of[0]))),
     ("GET", rf"v1/incidents/{_WHOSE}/{_ID}", lambda here, _, of: timeline.one(here, find.Place(of[0], of[1], of[2]))),
-    ("GET", rf"v1/incidents/{_ID}/undo", lambda here, _, of: undoable.listing(here, find.incident(here, of[0]))),
+    ("GET", rf"v1/incidents/{_ID}/undo", lambda here, _, of: _undoable(here, of[0])),
     ("GET", rf"v1/evidence/{_ID}", lambda here, _, of: evidence.evidence(here, of[0])),
     ("GET", rf"v1/explain/{_ID}", lambda here, _, of: told.told(here, find.incident(here, of[0]))),
     ("POST", r"v1/explain", lambda here, body, _: play.play(here, body)),

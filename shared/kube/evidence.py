@@ -21,14 +21,16 @@ from shared.kube.evidence_words import (
     environment,
     folded,
     full,
+    images,
     name_of,
+    newest,
     of_pod,
     part,
-    revisions,
+    revision,
     telling,
     trouble,
 )
-from shared.kube.plain import lines, plain
+from shared.kube.plain import lines, masked, plain
 from shared.kube.selector import Selector
 from shared.model.base import Model
 from shared.model.facts import Facts, PodFacts, Scope
@@ -146,12 +148,18 @@ def _taken(kube: "Kube", scope: Scope, facts: Facts, look: _Look) -> tuple[list[
     wanted = _wanted(worst)
     logs = {log: text for log in wanted[:3] if (text := _log(kube, scope, log, look)) is not None}
     node = _node(kube, pods, look)
-    history = _history(kube, scope, found, look)
+    revisions = _revisions(kube, scope, found, look)
+    if facts.replicas and facts.pod_count < facts.replicas.desired:  # a quota, say, is told to the ReplicaSet alone
+        about = [(f"events of ReplicaSet {name_of(one)}", str(part(one, "metadata").get("uid"))) for one in revisions]
+        events += _events_of(kube, scope.namespace, about[:1], look)
     logs |= {log: text for log in wanted[3:5] if (text := _log(kube, scope, log, look)) is not None}
     pods += [pod for named in worst[1:_FULL_PODS] if (pod := _pod(kube, scope, named, found, look))]
     events += _events_of(kube, scope.namespace, [(f"events of pod {pod.name}", pod.uid) for pod in worst[1:]], look)
     logs |= {log: text for log in wanted[5:] if (text := _log(kube, scope, log, look)) is not None}
-    hidden = sorted({value for thing in (found, *pods) for value in environment(thing)})
+    shown = " ".join(
+        [scope.key, *(pod.name for pod in facts.pods), *(i for one in (found, *pods) for i in images(one))]
+    )
+    hidden = sorted({value for one in (found, *pods) for value in environment(one) if value not in shown})
     told = folded(events, hidden)
     written = {log: lines(text.rstrip("\n"), most=_LOG_BYTES, hidden=hidden) for log, text in logs.items()}
     sections = [
@@ -159,11 +167,12 @@ def _taken(kube: "Kube", scope: Scope, facts: Facts, look: _Look) -> tuple[list[
         Section("pods", [line for pod in facts.pods[:10] for line in of_pod(pod)]),
         *(Section(f"pod {name_of(pod)}", full(pod)) for pod in pods),
         *node,
-        *history,
+        Section("newest revisions", [revision(one) for one in revisions]),
         Section("events, newest first", told),
         *(Section(str(log), ["| " + line for line in said] or ["(empty)"]) for log, said in written.items()),
     ]
-    return [section for section in sections if section.lines], telling(worst, told, list(written.values()))
+    fit = [Section(title, [masked(line, hidden) for line in said]) for title, said in sections if said]
+    return fit, telling(worst, told, list(written.values()))
 
 
 # What is asked for -------------------------------------------------------------------------------------------------
@@ -225,7 +234,7 @@ def _node(kube: "Kube", pods: list[Object], look: _Look) -> list[Section]:
     return [Section(f"node {name}", unschedulable + conditions(node))]
 
 
-def _history(kube: "Kube", scope: Scope, found: Object, look: _Look) -> list[Section]:
+def _revisions(kube: "Kube", scope: Scope, found: Object, look: _Look) -> list[Object]:
     selector = Selector.of(part(part(found, "spec"), "selector")) if scope.kind == "Deployment" else None
     if selector is None or not selector.text:
         return []
@@ -233,4 +242,4 @@ def _history(kube: "Kube", scope: Scope, found: Object, look: _Look) -> list[Sec
         f"ReplicaSets of {scope.name}",
         lambda: kube.list("ReplicaSet", scope.namespace, labels=selector.text, limit=_LISTED),
     )
-    return [Section("newest revisions", revisions(found, listed or []))]
+    return newest(found, listed or [])

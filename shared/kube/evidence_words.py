@@ -45,8 +45,7 @@ def described(found: Object, facts: Facts) -> list[str]:
         )
         if says
     ]  # fmt: skip
-    template = part(part(found, "spec"), "template")
-    return told + _owner_lines(found) + _images(part(template, "spec")) + conditions(found) + _changes(found)
+    return told + _owner_lines(found) + images(found) + conditions(found) + _changes(found)
 
 
 def of_pod(pod: PodFacts) -> list[str]:
@@ -67,7 +66,7 @@ def _state(one: ContainerState) -> str:
 def full(pod: Object) -> list[str]:
     status = part(pod, "status")
     told = [f"on node {plain(part(pod, 'spec').get('nodeName') or 'none')}"]
-    told += _owner_lines(pod) + _images(part(pod, "spec")) + conditions(pod)
+    told += _owner_lines(pod) + images(pod) + conditions(pod)
     for one in [*dicts(status.get("initContainerStatuses")), *dicts(status.get("containerStatuses"))]:
         for when, states in (("now", part(one, "state")), ("before", part(one, "lastState"))):
             for state, how in states.items():
@@ -81,8 +80,11 @@ def _owner_lines(found: Object) -> list[str]:
     return [plain(f"owned by {one.get('kind')} {one.get('name')}") for one in dicts(owners(found))][:4]
 
 
-def _images(spec: Object) -> list[str]:
-    return [plain(f"image of {one.get('name')}: {one.get('image')}")[:300] for one in dicts(spec.get("containers"))]
+def images(found: Object) -> list[str]:
+    """Which image each container has, of a pod or of what makes pods."""
+    spec = part(found, "spec")
+    containers = [*dicts(spec.get("containers")), *dicts(part(part(spec, "template"), "spec").get("containers"))]
+    return [plain(f"image of {one.get('name')}: {one.get('image')}")[:300] for one in containers]
 
 
 def conditions(found: Object) -> list[str]:
@@ -108,15 +110,15 @@ def _changes(found: Object) -> list[str]:
     ]
 
 
-def revisions(found: Object, listed: list[Object]) -> list[str]:
-    """The newest ones of those that belong to it."""
+def newest(found: Object, listed: list[Object]) -> list[Object]:
+    """The newest revisions of those that belong to it."""
     uid = part(found, "metadata").get("uid")
     own = [one for one in listed if any(owner.get("uid") == uid for owner in owners(one))]
     own.sort(key=lambda one: str(part(one, "metadata").get("creationTimestamp", "")), reverse=True)
-    return [_revision(one) for one in own[:_REVISIONS]]
+    return own[:_REVISIONS]
 
 
-def _revision(one: Object) -> str:
+def revision(one: Object) -> str:
     meta, spec, status = part(one, "metadata"), part(one, "spec"), part(one, "status")
     number = part(meta, "annotations").get("deployment.kubernetes.io/revision", "?")
     images = ", ".join(str(c.get("image")) for c in dicts(part(part(spec, "template"), "spec").get("containers")))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from shared import clock
 from shared.kube.errors import Conflict
 from shared.kube.kinds import KINDS
+from shared.kube.mark import MARK  # the fence lets executors create nothing without it
 from shared.kube.plain import plain
 from shared.model.base import sha256
 from shared.model.facts import ObjectRef
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 RIGHTS: Final = (("", "events", "create"),)
 
-_MARK: Final = "akeso.dev/attempt"  # as on what was changed: the fence lets executors create nothing without it
 _HOME: Final = "default"  # where a Kubernetes Event about an object without a namespace has to be
 _NAME, _MESSAGE, _WHY = 200, 1000, 400  # characters; the API server refuses messages from 1024 on
 _GOOD: Final = frozenset({"succeeded", "progressing", "verified"})
@@ -49,7 +49,7 @@ def note(
         body = {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": name, "annotations": {_MARK: f"{attempt}/{step}"}},
+            "metadata": {"name": name, "annotations": {MARK: f"{attempt}/{step}"}},
             "involvedObject": {
                 "apiVersion": KINDS[target.kind].api, "kind": target.kind, "namespace": target.namespace,
                 "name": target.name, "uid": target.uid,

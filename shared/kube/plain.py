@@ -49,15 +49,19 @@ def lines(text: str, *, most: int, hidden: Iterable[str] = ()) -> list[str]:
     return shown.split("\n") if shown else []
 
 
+def masked(line: str, hidden: Iterable[str]) -> str:
+    for text in hidden:
+        line = line.replace(text, MASK)
+    return line
+
+
 def _line(raw: str, masks: list[str]) -> str:
     line = _ESCAPES.sub("", raw[: 2 * _MANY]).rstrip("\r").replace("\t", " ")
     # Left out and not replaced: between the letters of a word they would hide it from whoever looks for it.
     line = "".join(char for char in line if unicodedata.category(char) not in _UNSHOWN)
     if (end := _PEM_END.search(line)) and not _PEM_BEGIN.search(line):
         line = MASK + line[end.start() :]
-    for mask in masks:
-        line = line.replace(mask, MASK)
-    line = str(redact(line))
+    line = str(redact(masked(line, masks)))
     return line if len(line) <= MAX_LINE else line[: MAX_LINE - 1] + "…"
 
 

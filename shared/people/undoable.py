@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from shared.event.here import Here
 from shared.kube import write as kube_write
 from shared.kube.errors import KubeError
+from shared.kube.made import maker, name_of
 from shared.kube.plain import plain
 from shared.model.base import canonical
 from shared.model.hold import difference
@@ -80,9 +81,11 @@ class _Look:
             return ""
         if seen.done:
             return f"{_named(write)} is as it was before already"
-        target = write.target
-        now = _at(self._here.kube.get(target.kind, target.namespace, target.name), write.path)
-        return f"others changed {_named(write)}: we wrote {_value(write.before)}, there is {_value(now)} now"
+        if write.verb == "copy":  # of whole templates: what stands in them is not shown
+            source = write.before if isinstance(write.before, dict) else {}
+            wrote = plain(f"what {source.get('kind')} {source.get('name')} has")
+            return f"others changed {_named(write)}: we wrote {wrote}, there is something else now"
+        return f"others changed {_named(write)}: we wrote {_value(write.before)}, there is {_value(seen.value)} now"
 
 
 def _recorded(fields: Mapping[str, str]) -> str:
@@ -115,21 +118,8 @@ def _plan(text: str) -> Plan | None:
 
 def _named(write: Write) -> str:
     target = write.target
-    name = "/".join(part for part in (target.kind, target.namespace, target.name) if part)
+    name = "/".join(part for part in (target.kind, target.namespace, name_of(write, maker(write, ""))) if part)
     return f"{name} {write.path}" if write.path else name
-
-
-def _at(value: Any, path: str) -> Any:
-    """Follow a JSON pointer. None where nothing is."""
-    for part in path.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, dict):
-            value = value.get(key)
-        elif isinstance(value, list) and key.isdecimal() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return None
-    return value
 
 
 def _value(value: Any) -> str:

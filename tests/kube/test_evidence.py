@@ -80,6 +80,14 @@ class TestWhatIsTaken:
         assert "BackOff Pod web x7: words 2" in told[0]
         assert "Pulled Pod web x1: an old one" in told[1]
 
+    def test_what_kept_a_replica_set_from_making_pods(self, cluster, scene, collected):
+        newest = cluster.all("ReplicaSet")[0]["metadata"]
+        scene.event(newest["uid"], "FailedCreate", "exceeded quota: pods=4", name=newest["name"])
+        assert "exceeded quota" not in collected().text
+        cluster.edit("Deployment", "shop", "web", {"spec": {"replicas": 9}})
+        assert "FailedCreate Pod" in (text := collected().text)
+        assert "exceeded quota: pods=4" in text
+
     def test_of_thousands_of_events_fifty_reasons_are_told(self, scene, collected, worst):
         for number in range(3000):
             scene.event(worst["uid"], f"Reason{number}", "again")
@@ -162,12 +170,17 @@ class TestSecrets:
         assert "hunter2" not in found.text + found.telling
 
     def test_what_stands_in_the_environment_never_appears(self, cluster, scene, collected, worst):
-        env = [{"name": "GREETING", "value": "a-quiet-value-77"}]
+        env = [{"name": "GREETING", "value": "a-quiet-value-77"}, {"name": "KIND", "value": "Deployment"}]
         spec = {"containers": [{"name": "web", "image": "web:1", "env": env}]}
         cluster.edit("Deployment", "shop", "web", {"spec": {"template": {"spec": spec}}})
         scene.logs = {("web", True): "died with GREETING a-quiet-value-77"}
         scene.event(worst["uid"], "Failed", "said a-quiet-value-77")
+        ended = {"containerStatuses": [{"name": "web", **CRASH, "lastState": {
+            "terminated": {**ENDED, "message": "last words a-quiet-value-77"},
+        }}]}  # fmt: skip
+        cluster.store.status(("Pod", "shop", worst["name"]), ended)
         found = collected()
+        assert "last words" in found.text
         assert "died with GREETING" in found.text
         assert "a-quiet-value-77" not in found.text + found.telling
 
@@ -202,7 +215,9 @@ class TestWhatCannotBeRead:
 
     def test_an_error_that_nobody_foresaw_is_named_too(self, scene, collected):
         scene.broken = {"log": RuntimeError("boom")}
-        assert any("RuntimeError" in missing for missing in collected().missing)
+        found = collected()
+        assert any("log of" in missing and "RuntimeError" in missing for missing in found.missing)
+        assert "CrashLoopBackOff" in found.text
 
     def test_a_cluster_that_is_away_is_said_and_asked_once(self, scene, collected):
         scene.broken = {"all": KubeDown("no answer")}

@@ -2,6 +2,8 @@
 
 import pytest
 
+from shared.kube.mark import MADE
+from shared.model.plan import Plan
 from shared.people import undoable
 
 HERE = "{akeso}:default:default:"
@@ -95,6 +97,43 @@ class TestAnAttempt:
     def test_whose_undo_cannot_be_understood(self, world, listed, attempt, junk):
         store(world, "HSET", f"{HERE}attempt:{attempt}", "inverse", junk)
         assert listed()["why"] == "how to take it back cannot be read"
+
+
+class TestWhatOtherVerbsLeave:
+    """As the record holds it, since what can be taken back is read from there."""
+
+    @pytest.fixture
+    def left(self, world, listed, attempt):
+        def left(**write):
+            plan = Plan.model_validate({"writes": [write]})
+            store(world, "HSET", f"{HERE}attempt:{attempt}", "inverse", plan.model_dump_json())
+            return listed()
+
+        return left
+
+    def test_a_template_that_others_changed_is_not_shown(self, world, left):
+        env = [{"name": "QUIET", "value": "a-quiet-value-77"}]
+        spec = {"containers": [{"name": "app", "image": "other:2", "env": env}]}
+        world.cluster.edit("Deployment", "shop", "checkout", {"spec": {"template": {"spec": spec}}})
+        (old, *_) = sorted(
+            world.cluster.all("ReplicaSet", "shop"), key=lambda one: one["metadata"]["creationTimestamp"]
+        )
+        source = {"kind": "ReplicaSet", "uid": old["metadata"]["uid"], "path": "/spec/template"}
+        source |= {"name": old["metadata"]["name"]}
+        found = world.cluster.get("Deployment", "shop", "checkout")["metadata"]
+        target = {"kind": "Deployment", "namespace": "shop", "name": "checkout", "uid": found["uid"]}
+        one = left(verb="copy", target=target, path="/spec/template", before=source, after={**source, "name": "gone"})
+        assert one["why"].endswith(f"we wrote what ReplicaSet {source['name']} has, there is something else now")
+        assert "a-quiet-value-77" not in str(one)
+
+    def test_what_was_created_can_go_while_it_is_ours(self, world, left, attempt):
+        target = {"kind": "ConfigMap", "namespace": "shop", "name": "made"}
+        made = {"verb": "delete", "target": target, "before": {"attempt": attempt}}
+        assert left(**made)["why"] == "ConfigMap/shop/made is gone"
+        world.cluster.configmap("shop", "made", {})
+        assert "another one by now" in left(**made)["why"]
+        world.cluster.edit("ConfigMap", "shop", "made", {"metadata": {"annotations": {MADE: attempt}}})
+        assert left(**made)["undo"] == f"akeso undo {attempt}"
 
 
 class TestTheList:
