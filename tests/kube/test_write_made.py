@@ -145,7 +145,7 @@ class TestWhatIsCreated:
         apply(undo, mark="grant-3/0", undo=True)
         assert cluster.get("NetworkPolicy", "shop", "wall") is None
 
-    def test_says_before_it_is_deleted_that_this_takes_back(self, cluster, kube, wall, apply):
+    def test_says_before_it_is_deleted_that_this_takes_back(self, cluster, wall, apply):
         """The fence lets nothing else be deleted while everything is stopped."""
         apply(wall)
         (undo,) = Plan(writes=(wall,)).inverse(MINE).writes
@@ -232,7 +232,7 @@ class TestAResize:
         assert notes(found)[MARK] == f"{MINE}/0"
         assert writing.read(kube, bigger, MINE).done
 
-    def test_that_was_only_marked_has_not_happened(self, cluster, kube, bigger, apply):
+    def test_that_was_only_marked_has_not_happened(self, kube, bigger):
         version = writing.read(kube, bigger, MINE).resource_version
         writing.mark_first(
             kube, bigger, mark=f"{MINE}/0", undo=False, field_manager="akeso-test", resource_version=version
@@ -253,7 +253,7 @@ class TestAResize:
 
 class TestWhatIsMeantForATime:
     def test_says_so_on_the_object_and_no_more_when_it_is_taken_back(self, cluster, apply):
-        node = cluster.put("Node", "", {"metadata": {"name": "n1"}})
+        node = cluster.put("Node", "", {"metadata": {"name": "n1"}, "spec": {"podCIDR": "10.0.0.0/24"}})
         cordon = Write(verb="patch", target=ref(node), path="/spec/unschedulable", before=None, after=True)
 
         apply(cordon, until="2026-12-01T00:00:00Z")
