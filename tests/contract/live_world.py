@@ -51,6 +51,7 @@ class World:
     def __init__(self, api: Api, home: str, place: str, catalogue: Catalogue, objects: list[Object]) -> None:
         self.api, self.home, self.place, self.catalogue, self.objects = api, home, place, catalogue, objects
         self.end = ExitStack()  # what a test leaves to be put in order
+        self.left = ExitStack()  # what is used by many tests, and is of the whole cluster
         self._parts = ExitStack()
         self.gate = self._parts.enter_context(Gate(api))
         self._folder = Path(self._parts.enter_context(TemporaryDirectory()))
@@ -146,6 +147,7 @@ class World:
 
     def stop(self) -> None:
         self.end.close()
+        self.left.close()
         self._parts.close()
 
     def _new_token(self, account: str) -> str:
