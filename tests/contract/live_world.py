@@ -75,6 +75,13 @@ class World:
         yield found
         found += self.gate.requests[before:]
 
+    @contextmanager
+    def asked(self) -> Iterator[list[str]]:
+        """The same requests as the paths that were asked for, with their queries."""
+        before, found = len(self.gate.paths), []
+        yield found
+        found += self.gate.paths[before:]
+
     @cached_property
     def readers(self) -> dict[str, Kube]:
         """Clients of the functions that look at the cluster."""

@@ -19,6 +19,7 @@ from shared.errors import ForbiddenError
 from shared.event.here import Here
 from shared.kube import evidence
 from shared.kube import facts as snapshot
+from shared.kube.details import NAMES
 from shared.kube.errors import KubeError
 from shared.kube.kinds import KINDS
 from shared.kube.scope import resolve
@@ -41,6 +42,7 @@ WRITERS = {name: action for name, action in ACTIONS.items() if action.writes}
 TELLERS = {name: action for name, action in ACTIONS.items() if action.kind == "none"}
 LOOKERS = {name: action for name, action in ACTIONS.items() if action.kind == "read"}
 GREEDY = "greedy_for_rights"
+CURIOUS = "curious_about_all"
 
 STOP = ("", "configmaps", "akeso-stop", "get")
 
@@ -57,7 +59,7 @@ PARTS = {
         STOP, *sorted(declared(action))
     ]
 }  # fmt: skip
-KINDS_OF_SCOPE = [kind for kind in get_args(ScopeKind) if kind != "unknown"]
+KINDS_OF_SCOPE = tuple(kind for kind in get_args(ScopeKind) if kind != "unknown")
 
 
 def writing(action, kind):
@@ -102,6 +104,9 @@ def world(kubeconfig, tmp_path_factory):
     text = (ROOT / "tests" / "fixtures" / "action28.py").read_text()
     text = text.replace('"action28"', f'"{GREEDY}"').replace("rbac = (", 'rbac = (Rule("", "events", ("list",)),')
     (folder / f"{GREEDY}.py").write_text(text)
+    text = (ROOT / "tests" / "fixtures" / "action28.py").read_text()
+    text = text.replace('"action28"', f'"{CURIOUS}"').replace('scopes = ("Deployment",)', f"scopes = {KINDS_OF_SCOPE}")
+    (folder / f"{CURIOUS}.py").write_text(text.replace("    rbac = (", f"    details = {NAMES}\n    rbac = ("))
     with built(kubeconfig, Catalogue(folder), tmp_path_factory.mktemp("kubeconfigs")) as there:
         yield there
 
@@ -242,12 +247,12 @@ class TestRightsSuffice:
     def test_without_a_look_at_the_whole_cluster(self, world, subjects, action):
         runs = [run_of(world, action, it) for it in subjects(action)]
 
-        with world.counted() as requests:
+        with world.asked() as paths:
             for run in runs:
                 run.rehearse()
 
-        assert requests
-        assert [request.path for request in requests if not bounded(request.path)] == []
+        assert paths
+        assert [path for path in paths if not bounded(path)] == []
 
     @pytest.mark.parametrize("path", ["/api/v1/pods?limit=500", "/api/v1/nodes", "/apis", "/version", "/openapi/v3"])
     def test_a_look_at_the_whole_cluster_would_be_seen(self, path):
@@ -291,6 +296,39 @@ class TestRightsAreMinimal:
         unneeded = [str(piece) for piece in world.pieces(account) if not needs(world, greedy, piece, subjects)]
 
         assert unneeded == ["list events"]
+
+
+class TestRightsOfDetails:
+    """Of an action that asks for all of them, of scopes of every kind."""
+
+    def sees_all(self, world, seen):
+        kube = world.kube(executor_name(CURIOUS))
+        try:
+            return all(snapshot.take(kube, one.scope, None, stop_namespace=world.home, details=NAMES) for one in seen)
+        except KubeError as error:
+            if error.status != 403:
+                raise
+            return False
+
+    def test_suffice(self, world, seen):
+        assert self.sees_all(world, seen)
+
+    def test_are_minimal(self, world, seen):
+        account, unneeded = executor_name(CURIOUS), []
+        for piece in world.pieces(account):
+            with world.without(account, piece):
+                if self.sees_all(world, seen):
+                    unneeded.append(str(piece))
+
+        # what it writes; and the stop, which nobody who cannot read it overlooks
+        assert sorted(unneeded) == ["get configmaps", "patch deployments"]
+
+    def test_no_look_of_theirs_is_without_bounds(self, world, seen):
+        with world.asked() as paths:
+            assert self.sees_all(world, seen)
+
+        assert set(PAGES) <= set(paths)
+        assert [path for path in paths if not bounded(path)] == []
 
 
 class TestRefusals:
@@ -419,7 +457,7 @@ class TestReaders:
         accounts = {one["metadata"]["name"] for one in world.objects if one["kind"] == "ServiceAccount"}
         able = {account for account in accounts if world.pieces(account)}
 
-        assert able == {*READERS, *map(executor_name, WRITERS), executor_name(GREEDY)}
+        assert able == {*READERS, *map(executor_name, WRITERS), executor_name(GREEDY), executor_name(CURIOUS)}
         assert accounts - able == set(WITHOUT)
 
 

@@ -467,6 +467,21 @@ class TestRights:
                 assert not FORBIDDEN_RESOURCES & set(rule["resources"])
                 assert not FORBIDDEN_VERBS & set(rule["verbs"])
 
+    def test_an_action_with_details_may_read_what_they_need(self, made):
+        curious = type("Curious", (type(made.load("grow_thing")),), {"details": ("revisions", "room", "claim")})
+        own, without = (set(pieces(rbac.rules(one))) for one in (curious(), made.load("grow_thing")))
+
+        assert own - without == {
+            ("apps", "replicasets", "list"), ("", "limitranges", "list"), ("", "resourcequotas", "list"),
+            ("", "nodes", "list"),
+        }  # fmt: skip
+
+    def test_an_action_with_a_detail_that_does_not_exist_is_refused(self, made):
+        curious = type("Curious", (type(made.load("grow_thing")),), {"details": ("secrets",)})
+
+        with pytest.raises(MalformedError):
+            rbac.rules(curious())
+
     @pytest.mark.parametrize(
         "rule",
         [
