@@ -3,6 +3,9 @@
 import pytest
 
 from shared.errors import MalformedError
+from shared.event import codec, make, sign
+from shared.event.app import Emit
+from shared.event.types import TriagedData
 from shared.kube import details
 from shared.kube.facts import take
 from shared.kube.kinds import KINDS
@@ -103,8 +106,13 @@ def crowd(cluster):
 
 
 class TestSize:
-    def test_the_facts_of_the_largest_scope_stay_under_64_kib(self, cluster, kube):
+    def test_what_triage_says_of_the_largest_scope_stays_under_64_kib(self, cluster, kube):
         for scope in crowd(cluster):
             facts = take(kube, scope, None, stop_namespace="akeso-system", count=True, details=None)
 
-            assert 8_000 < len(facts.model_dump_json()) < LIMIT, scope.kind
+            said = TriagedData(incident="i" * 32, scope=facts.scope, family="f" * 64, facts=facts)
+            made = make.first(
+                "triage", Emit("incident.triaged", said, incident="i" * 32), id="i", tenant="t", cluster="c"
+            )
+            _, body = codec.encode(sign.sign(made, b"k" * 32))
+            assert 8_000 < len(body) < LIMIT, scope.kind
