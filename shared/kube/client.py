@@ -64,9 +64,7 @@ class Kube:
         except NotFound:
             return None
 
-    def list(
-        self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "", limit: int = 500
-    ) -> Objects:
+    def list(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "", limit: int = 500) -> Objects:
         """At most `limit` objects that match both selectors; all namespaces only where `namespace` is empty."""
         query = [("limit", str(limit))]
         if labels:
