@@ -19,18 +19,8 @@ class CollectDiagnostics(Action):
     scopes = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Pod", "Node", "PersistentVolumeClaim")
     rbac = (
         Rule("", "events", ("list",)),
-        Rule("", "pods", ("get", "list")),
         Rule("", "pods/log", ("get",)),
-        Rule("", "nodes", ("get",)),
-        Rule("", "namespaces", ("get",)),
-        Rule("", "persistentvolumeclaims", ("get",)),
-        Rule("apps", "deployments", ("get",)),
-        Rule("apps", "statefulsets", ("get",)),
-        Rule("apps", "daemonsets", ("get",)),
-        Rule("apps", "replicasets", ("get", "list")),
-        Rule("batch", "jobs", ("get",)),
-        Rule("autoscaling", "horizontalpodautoscalers", ("list",)),
-        Rule("policy", "poddisruptionbudgets", ("list",)),
+        Rule("apps", "replicasets", ("list",)),
     )
     examples: ClassVar = (
         Example("a crash loop", _FACTS, {}),

@@ -32,15 +32,8 @@ class RestartPod(Action):
     scopes = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod")
     Params = RestartPodParams
     rbac = (
-        Rule("", "pods", ("get", "list", "patch")),
+        Rule("", "pods", ("patch",)),
         Rule("", "pods/eviction", ("create",)),
-        Rule("apps", "deployments", ("get",)),
-        Rule("apps", "statefulsets", ("get",)),
-        Rule("apps", "daemonsets", ("get",)),
-        Rule("apps", "replicasets", ("get",)),
-        Rule("", "namespaces", ("get",)),
-        Rule("autoscaling", "horizontalpodautoscalers", ("list",)),
-        Rule("policy", "poddisruptionbudgets", ("list",)),
     )
     cooldown_s = 300
     downtime_s = 30

@@ -25,13 +25,7 @@ class ScaleDeployment(Action):
     kind = "patch"
     scopes = ("Deployment",)
     Params = ScaleDeploymentParams
-    rbac = (
-        Rule("apps", "deployments", ("get", "patch")),
-        Rule("", "pods", ("list",)),
-        Rule("", "namespaces", ("get",)),
-        Rule("autoscaling", "horizontalpodautoscalers", ("list",)),
-        Rule("policy", "poddisruptionbudgets", ("list",)),
-    )
+    rbac = (Rule("apps", "deployments", ("patch",)),)
     cooldown_s = 300
     soak_s = 60
     examples: ClassVar = (

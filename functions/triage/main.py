@@ -68,7 +68,8 @@ def _carry_on(
     if opened["result"] != "triage":
         return _said(opened)
     scope = scope or Scope.of_key(opened["scope"])
-    facts = snapshot.take(here.kube, scope, named, stop_namespace=here.settings.kube.namespace, count=True)
+    home = here.settings.kube.namespace
+    facts = snapshot.take(here.kube, scope, named, stop_namespace=home, count=True, details=None)
     if facts is None:
         why = f"{scope.key} is gone"
         here.state.put(cause._replace(fn="triage-gone"), untold={

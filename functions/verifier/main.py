@@ -5,6 +5,7 @@ AlertManager is heard at all, is Redis' to know; unknown is never success and ne
 """
 
 from shared.action.catalogue import Catalogue
+from shared.action.declare import Action
 from shared.event.app import Emit, Outcome, serve
 from shared.event.codec import Event
 from shared.event.here import Here
@@ -22,7 +23,7 @@ def verify(event: Event, data: VerificationData, here: Here) -> Outcome:
     cause = Cause("verifier", event.source, event.id, event.get("tenant"), event.get("cluster"))
     attempt = here.state.attempt(cause.tenant, cause.cluster, data.attempt)
     action = Catalogue.home(here.settings.actions_dir).load(data.action)
-    facts, why = _look(attempt.get("scope", ""), here)
+    facts, why = _look(attempt.get("scope", ""), action, here)
     before = Facts.model_validate_json(attempt["before"]) if attempt.get("before") else None
     healthy = facts is not None and action.healthy(facts)
     settled = here.state.settle(
@@ -45,9 +46,10 @@ def verify(event: Event, data: VerificationData, here: Here) -> Outcome:
     return Emit(f"remediation.{verdict}", judged, incident=data.incident, action=data.action)
 
 
-def _look(scope: str, here: Here) -> tuple[Facts | None, str]:
+def _look(scope: str, action: Action, here: Here) -> tuple[Facts | None, str]:
+    home = here.settings.kube.namespace
     try:
-        facts = snapshot.take(here.kube, Scope.of_key(scope), None, stop_namespace=here.settings.kube.namespace)
+        facts = snapshot.take(here.kube, Scope.of_key(scope), None, stop_namespace=home, details=action.details)
     except KubeError as error:
         return None, f"the cluster could not be read: {error.reason}"
     return facts, "" if facts else f"{scope} is gone"

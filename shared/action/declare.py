@@ -45,7 +45,8 @@ class Action(ABC):
     kind: ClassVar[Literal["patch", "evict", "create", "read", "none"]]
     scopes: ClassVar[tuple[str, ...]]  # kinds of scope it can heal
     Params: ClassVar[type[Model]] = NoParams  # every field bounded
-    rbac: ClassVar[tuple[Rule, ...]] = ()
+    details: ClassVar[tuple[str, ...]] = ()  # fields of `Details` that it plans or judges by
+    rbac: ClassVar[tuple[Rule, ...]] = ()  # what it writes; what it reads follows from its scopes and details
     cooldown_s: ClassVar[int] = 300  # at least soak plus one minute
     soak_s: ClassVar[int] = 60
     step_s: ClassVar[int] = 25  # one step's deadline; Serving cuts nothing that ends within 30 s

@@ -1,4 +1,4 @@
-"""From what an action declares to the rules of its ClusterRole: exactly that, or nothing.
+"""From what an action declares to the rules of its ClusterRole: what its facts need, what it writes, or nothing.
 
 A declaration that asks for a way around the rules (everything, secrets, roles, other identities) is refused here, so
 that no file in the actions folder can give itself the cluster.
@@ -9,6 +9,8 @@ from typing import Any, Final
 
 from shared.action.declare import Action, Rule
 from shared.errors import MalformedError
+from shared.kube import details
+from shared.kube.rights import base
 
 _GROUP: Final = re.compile(r"|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _RESOURCE: Final = re.compile(r"[a-z]{2,}(/[a-z]{2,})?")
@@ -26,7 +28,7 @@ _FORBIDDEN_GROUPS: Final = frozenset({
 
 
 def rules(action: Action) -> list[dict[str, Any]]:
-    """Return one Kubernetes PolicyRule per declared rule, in the declared order.
+    """Return one Kubernetes PolicyRule per resource: what facts of its scopes and its details need, then what it says.
 
     Raises MalformedError (reason `rbac`) for a wildcard, an unknown verb (`escalate`, `bind`, `impersonate` are such),
     a forbidden resource or group, an action of kind `none` that asks for anything, or one of kind `read` that asks for
@@ -36,10 +38,19 @@ def rules(action: Action) -> list[dict[str, Any]]:
         raise MalformedError(f"action {action.name} only tells and must not ask for rights", reason="rbac")
     if not action.writes and not all(_READS.issuperset(rule.verbs) for rule in action.rbac):
         raise MalformedError(f"action {action.name} writes nothing and must not ask to write", reason="rbac")
-    return [_rule(action.name, rule) for rule in action.rbac]
+    if action.kind == "none":
+        return []
+    for rule in action.rbac:
+        _check(action.name, rule)
+    read = [*base(action.scopes), *details.rights(action.details, action.scopes)]
+    said = [(rule.group, rule.resource, verb) for rule in action.rbac for verb in rule.verbs]
+    merged: dict[tuple[str, str], list[str]] = {}
+    for group, resource, verb in dict.fromkeys([*read, *said]):
+        merged.setdefault((group, resource), []).append(verb)
+    return [{"apiGroups": [group], "resources": [res], "verbs": verbs} for (group, res), verbs in merged.items()]
 
 
-def _rule(name: str, rule: Rule) -> dict[str, Any]:
+def _check(name: str, rule: Rule) -> None:
     wrong = ""
     if not _GROUP.fullmatch(rule.group) or rule.group in _FORBIDDEN_GROUPS:
         wrong = f"group {rule.group!r}"
@@ -49,4 +60,3 @@ def _rule(name: str, rule: Rule) -> dict[str, Any]:
         wrong = f"verbs {rule.verbs!r}"
     if wrong:
         raise MalformedError(f"action {name} asks for {wrong}, which no action may have", reason="rbac")
-    return {"apiGroups": [rule.group], "resources": [rule.resource], "verbs": list(rule.verbs)}

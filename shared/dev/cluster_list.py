@@ -18,7 +18,7 @@ def page(
 ) -> Object:
     """One page, in the order of the names. A later one shows the objects as they were at the time of the first.
 
-    `about`: of events only those about the object with that uid.
+    `about`: of events only those about the object with that uid, of pods only those on that node.
     """
     with store.lock:
         version, after = _read(token) if token else (store.version, ("", ""))
@@ -38,8 +38,10 @@ def page(
     return _list(kind, meta, items)
 
 
-def _about(event: Object) -> str:
-    return str((event.get("involvedObject") or {}).get("uid", ""))
+def _about(one: Object) -> str:
+    if one["kind"] == "Pod":
+        return str((one.get("spec") or {}).get("nodeName", ""))
+    return str((one.get("involvedObject") or {}).get("uid", ""))
 
 
 def _list(kind: str, meta: Object, items: list[Object]) -> Object:

@@ -23,7 +23,7 @@ LEFT_OUT: Final[dict[str, str]] = {
     "deletecollection": "deleting a whole collection",
     "subresource": "exec, attach, port-forward, proxy, binding, ephemeral containers, finalize",
     "query": "query parameters that are not listed, among them resourceVersion on a get or a list",
-    "fieldSelector": "field selectors, except for a list of events by involvedObject.uid",
+    "fieldSelector": "field selectors, except for lists of events by involvedObject.uid and of pods by spec.nodeName",
     "log": "following a log, its times, its streams, and a part of it by time",
     "selector": "label values compared as numbers (> and <)",
     "bookmarks": "bookmarks of a watch",
@@ -47,7 +47,10 @@ _ELSEWHERE: Final = frozenset({"exec", "attach", "portforward", "proxy", "bindin
 _OF_PODS: Final = frozenset({"eviction", "log", "resize"})
 _LOG: Final = frozenset({"container", "previous", "tailLines", "limitBytes"})
 _NO_LOG: Final = frozenset({"follow", "timestamps", "sinceSeconds", "sinceTime", "stream"})
-_ABOUT: Final = re.compile(r"involvedObject\.uid==?([^,=!]*)")
+_ABOUT: Final = {
+    "Event": re.compile(r"involvedObject\.uid==?([^,=!]*)"),
+    "Pod": re.compile(r"spec\.nodeName==?([^,=!]*)"),
+}
 _WRITES: Final = frozenset({"dryRun", "fieldManager", "fieldValidation"})
 _QUERIES: Final[dict[str, frozenset[str]]] = {
     "get": frozenset(),
@@ -171,10 +174,10 @@ def selector(query: Mapping[str, str]) -> Selector:
 
 
 def about(where: Target, query: Mapping[str, str]) -> str | None:
-    """The uid whose events are asked for, None for all. Of the field selectors it is the only one."""
+    """The uid whose events, or the node whose pods are asked for; None for all. There is no other field selector."""
     text = query.get("fieldSelector", "")
-    match = _ABOUT.fullmatch(text)
-    if text and (match is None or (where.verb, where.key[0]) != ("list", "Event")):
+    match = _ABOUT[where.key[0]].fullmatch(text) if where.verb == "list" and where.key[0] in _ABOUT else None
+    if text and match is None:
         raise left_out("fieldSelector", f"fieldSelector={text}")
     return match[1] if match else None
 

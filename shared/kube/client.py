@@ -64,11 +64,13 @@ class Kube:
         except NotFound:
             return None
 
-    def list(self, kind: str, namespace: str = "", *, labels: str = "", limit: int = 500) -> Objects:
-        """At most `limit` objects that match the label selector; all namespaces only where `namespace` is empty."""
+    def list(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "", limit: int = 500) -> Objects:
+        """At most `limit` objects that match both selectors; all namespaces only where `namespace` is empty."""
         query = [("limit", str(limit))]
         if labels:
             query.append(("labelSelector", labels))
+        if fields:
+            query.append(("fieldSelector", fields))
         return _items(self._read("list", _checked(collection, kind, namespace), query))[:limit]
 
     def count(self, kind: str, namespace: str = "") -> int:

@@ -1,4 +1,6 @@
-"""One bounded look at the cluster around a scope: at most eight requests, none of them over a whole cluster.
+"""One bounded look at the cluster around a scope: at most eight requests, and what its details ask for.
+
+Without details none of them is over a whole cluster; with them, one page of its nodes at most.
 
 What cannot be read for certain is reported in the careful way: an unknown autonomy is `observe`, an unreadable stop
 is `freeze`. It must not decide anything, and it must not carry free text that somebody else wrote, but names.
@@ -8,9 +10,13 @@ from collections.abc import Iterable
 from typing import Any, Final, cast, get_args
 
 from shared import clock
+from shared.kube import details as looks
 from shared.kube.client import Kube
 from shared.kube.errors import KubeError
+from shared.kube.pods import LISTED, pods_of
+from shared.kube.reader import Once, Reader
 from shared.kube.selector import Selector
+from shared.kube.shape import condition, dicts, gitops, is_of, is_true, marks, ms, number, part, strings, within, word
 from shared.model.facts import OVER, Autonomy, ContainerState, Facts, ObjectRef, PodFacts, Replicas, Scope
 from shared.model.stop import Halt, StopMode, halt
 
@@ -21,40 +27,33 @@ STOP_CONFIGMAP: Final = "akeso-stop"
 
 Object = dict[str, Any]
 
-_PODS, _LABELS, _CONTAINERS, _WORD = 50, 32, 10, 64
-_LISTED = 500
+_PODS, _ROOM, _LABELS, _CONTAINERS = 50, 20_000, 32, 10
 _LOOP_MS = 600_000  # the kubelet forgets a crash after ten minutes
 _OURS = "akeso-"
 # They write specs as part of running the cluster (taints, an autoscaler's replicas); they are not "a person at work".
 _SYSTEM: Final = frozenset({"kube-controller-manager", "kubelet", "kube-scheduler", "cloud-controller-manager"})
-_GITOPS: Final = (
-    ("argocd", "labels", "argocd.argoproj.io/instance"),
-    ("argocd", "annotations", "argocd.argoproj.io/tracking-id"),
-    ("flux", "labels", "kustomize.toolkit.fluxcd.io/name"),
-    ("flux", "labels", "helm.toolkit.fluxcd.io/name"),
-)
 
 
 def take(
     kube: Kube, scope: Scope, object_ref: ObjectRef | None, *, stop_namespace: str, stop_of: Iterable[str] = (),
-    count: bool = False,
+    count: bool = False, details: Iterable[str] | None = (),
 ) -> Facts | None:  # fmt: skip
     """Snapshot of the scope as it is now, under its present uid; None when the scope is gone.
 
     `stop_of`: the scoped keys whose stop counts beside the one of everything. With `count` also how many pods the
-    namespace has, which only a proposal is judged by.
+    namespace has, which only a proposal is judged by. `details`: the further looks, by name; None for all that fit.
     Raises KubeError when anything but the stop ConfigMap cannot be read: half a snapshot is none.
     """
     taken_at = clock.now_ms()
     found = kube.get(scope.kind, scope.namespace, scope.name)
     if found is None:
         return None
-    meta = _part(found, "metadata")
-    present = scope.model_copy(update={"uid": str(meta.get("uid", ""))})
-    spec, status = _part(found, "spec"), _part(found, "status")
+    meta = part(found, "metadata")
+    present, once = scope.model_copy(update={"uid": str(meta.get("uid", ""))}), Once(kube)
+    spec, status = part(found, "spec"), part(found, "status")
     home = kube.get("Namespace", "", scope.namespace) if scope.namespace else found
-    home_labels = _strings(_part(home or {}, "metadata").get("labels"))
-    pods = _pods(kube, scope, found)
+    home_labels = strings(part(home or {}, "metadata").get("labels"))
+    pods = pods_of(once, scope, found)
     replicas = _replicas(scope.kind, meta, spec, status)
     changed_by, changed_at = _last_change(meta)
     return Facts(
@@ -62,20 +61,21 @@ def take(
         scope=present,
         object=_object(kube, present, object_ref),
         autonomy=_autonomy(home_labels),
-        protected=any(_PROTECTED in _marks(thing) for thing in (found, home or {})),
+        protected=any(_PROTECTED in marks(thing) for thing in (found, home or {})),
         namespace_labels=_bounded(home_labels) if scope.namespace else {},
         namespace_pods=kube.count("Pod", scope.namespace) if count and scope.namespace else 0,
         replicas=replicas,
-        pods=tuple(_pod(pod, taken_at) for pod in sorted(pods, key=_worst_first)[:_PODS]),
+        pods=within((_pod(pod, taken_at) for pod in sorted(pods, key=_worst_first)), _PODS, _ROOM),
         pod_count=_count(pods, status),
-        autoscaler=_autoscaler(kube, scope) if "replicas" in spec else "",
-        disruption_allowed=_disruption_allowed(kube, scope, found),
-        gitops_owner=next((owner for owner, where, key in _GITOPS if key in _strings(meta.get(where))), ""),
+        autoscaler=_autoscaler(once, scope) if "replicas" in spec else "",
+        disruption_allowed=_disruption_allowed(once, scope, found),
+        gitops_owner=gitops(found),
         paused=bool(spec.get("paused") or spec.get("suspend")),
         rolling_out=_rolling_out(scope.kind, meta, spec, status),
         last_changed_by=changed_by,
         last_changed_at=changed_at,
         spec=_spec(meta, spec),
+        details=looks.take(once, scope, found, details),
         stop_mode=stop_mode(kube, stop_namespace, stop_of),
     )
 
@@ -83,7 +83,7 @@ def take(
 def read_configmap(kube: Kube, namespace: str, name: str) -> dict[str, str] | None:
     """Read the data of a ConfigMap, None when there is none. Raises KubeError."""
     found = kube.get("ConfigMap", namespace, name)
-    return None if found is None else _strings(found.get("data"))
+    return None if found is None else strings(found.get("data"))
 
 
 def stop_mode(kube: Kube, namespace: str, of: Iterable[str] = ()) -> StopMode:
@@ -100,11 +100,6 @@ def read_stop(kube: Kube, namespace: str, of: Iterable[str] = ()) -> Halt:
     except KubeError:
         return Halt("freeze")
     return halt(data, of)
-
-
-def _marks(thing: Object) -> dict[str, str]:
-    meta = _part(thing, "metadata")
-    return _strings(meta.get("labels")) | _strings(meta.get("annotations"))
 
 
 def _autonomy(labels: dict[str, str]) -> Autonomy:
@@ -124,49 +119,32 @@ def _object(kube: Kube, scope: Scope, ref: ObjectRef | None) -> ObjectRef | None
         uid = scope.uid
     else:
         found = kube.get(ref.kind, ref.namespace, ref.name)
-        uid = str(_part(found or {}, "metadata").get("uid", ""))
+        uid = str(part(found or {}, "metadata").get("uid", ""))
     if not uid or (ref.uid and ref.uid != uid):
         return None
     return ref.model_copy(update={"uid": uid})
 
 
-def _pods(kube: Kube, scope: Scope, found: Object) -> list[Object]:
-    if scope.kind == "Pod":
-        return [found]
-    selector = Selector.of(_part(found, "spec").get("selector"))
-    # An empty selector would select the whole namespace; no workload has one.
-    if scope.kind == "PersistentVolumeClaim" or not scope.namespace or not selector.text:
-        return []
-    return kube.list("Pod", scope.namespace, labels=selector.text, limit=_LISTED)
-
-
 def _count(pods: list[Object], status: Object) -> int:
-    return len(pods) if len(pods) < _LISTED else max(len(pods), _int(status.get("replicas")))
+    return len(pods) if len(pods) < LISTED else max(len(pods), number(status.get("replicas")))
 
 
 def _worst_first(pod: Object) -> tuple[bool, bool, str]:
     """Those that are over come last: a node out of disk leaves hundreds, and the bound must hide no pod that lives."""
-    over = _part(pod, "status").get("phase") in OVER
-    return over, _ready(pod), str(_part(pod, "metadata").get("name", ""))
-
-
-def _ready(pod: Object) -> bool:
-    return any(
-        condition.get("type") == "Ready" and condition.get("status") == "True"
-        for condition in _dicts(_part(pod, "status").get("conditions"))
-    )
+    over = word(part(pod, "status").get("phase")) in OVER
+    return over, is_true(pod, "Ready"), str(part(pod, "metadata").get("name", ""))
 
 
 def _pod(pod: Object, now: int) -> PodFacts:
-    meta, status = _part(pod, "metadata"), _part(pod, "status")
-    containers = [*_dicts(status.get("containerStatuses")), *_dicts(status.get("initContainerStatuses"))]
-    created = _ms(meta.get("creationTimestamp"))
+    meta, status = part(pod, "metadata"), part(pod, "status")
+    containers = [*dicts(status.get("containerStatuses")), *dicts(status.get("initContainerStatuses"))]
+    created = ms(meta.get("creationTimestamp"))
     return PodFacts(
         name=str(meta.get("name", "")),
         uid=str(meta.get("uid", "")),
-        phase=_word(status.get("phase")),
+        phase=word(status.get("phase")),
         reason=_reason(status),
-        ready=_ready(pod),
+        ready=is_true(pod, "Ready"),
         deleting="deletionTimestamp" in meta,
         age_s=max(0, (now - created) // 1000) if created else 0,
         containers=tuple(_container(container, now) for container in containers[:_CONTAINERS]),
@@ -175,74 +153,72 @@ def _pod(pod: Object, now: int) -> PodFacts:
 
 def _reason(status: Object) -> str:
     """Why the pod as a whole does not run: its node's word, or the scheduler's."""
-    conditions = _dicts(status.get("conditions"))
-    unplaced = next((c for c in conditions if c.get("type") == "PodScheduled" and c.get("status") == "False"), {})
-    return _word(status.get("reason") or unplaced.get("reason"))
+    unplaced = condition({"status": status}, "PodScheduled")
+    return word(status.get("reason") or (unplaced.get("reason") if unplaced.get("status") == "False" else ""))
 
 
 def _container(status: Object, now: int) -> ContainerState:
-    state = _part(status, "state")
-    ended = _part(state, "terminated") or _part(_part(status, "lastState"), "terminated")
+    state = part(status, "state")
+    ended = part(state, "terminated") or part(part(status, "lastState"), "terminated")
     code = ended.get("exitCode")
     return ContainerState(
-        name=_word(status.get("name")),
+        name=word(status.get("name")),
         ready=bool(status.get("ready")),
-        restarts=_int(status.get("restartCount")),
-        waiting=_word(_part(state, "waiting").get("reason")),
-        terminated=_word(ended.get("reason")),
+        restarts=number(status.get("restartCount")),
+        waiting=word(part(state, "waiting").get("reason")),
+        terminated=word(ended.get("reason")),
         exit_code=code if isinstance(code, int) else None,
-        crashed=code != 0 and bool(ended) and now - _ms(ended.get("finishedAt")) < _LOOP_MS,
+        crashed=code != 0 and bool(ended) and now - ms(ended.get("finishedAt")) < _LOOP_MS,
     )
 
 
 def _replicas(kind: str, meta: Object, spec: Object, status: Object) -> Replicas | None:
-    observed = _int(status.get("observedGeneration")) >= _int(meta.get("generation"))
+    observed = number(status.get("observedGeneration")) >= number(meta.get("generation"))
     if kind == "DaemonSet":
         return Replicas(
-            desired=_int(status.get("desiredNumberScheduled")),
-            ready=_int(status.get("numberReady")),
-            updated=_int(status.get("updatedNumberScheduled")),
-            available=_int(status.get("numberAvailable")),
+            desired=number(status.get("desiredNumberScheduled")),
+            ready=number(status.get("numberReady")),
+            updated=number(status.get("updatedNumberScheduled")),
+            available=number(status.get("numberAvailable")),
             observed=observed,
         )
     if kind in {"Deployment", "StatefulSet", "ReplicaSet"}:
-        ready = _int(status.get("readyReplicas"))
+        ready = number(status.get("readyReplicas"))
         return Replicas(
-            desired=_int(spec.get("replicas", 1)),
+            desired=number(spec.get("replicas", 1)),
             ready=ready,
-            updated=_int(status.get("updatedReplicas")),
-            available=_int(status.get("availableReplicas")),
+            updated=number(status.get("updatedReplicas")),
+            available=number(status.get("availableReplicas")),
             observed=observed,
         )
     return None
 
 
-def _autoscaler(kube: Kube, scope: Scope) -> str:
+def _autoscaler(kube: Reader, scope: Scope) -> str:
     for autoscaler in kube.list("HorizontalPodAutoscaler", scope.namespace):
-        target = _part(_part(autoscaler, "spec"), "scaleTargetRef")
-        if (target.get("kind"), target.get("name")) == (scope.kind, scope.name):
-            return str(_part(autoscaler, "metadata").get("name", ""))
+        if is_of(part(autoscaler, "spec", "scaleTargetRef"), scope):
+            return str(part(autoscaler, "metadata").get("name", ""))
     return ""
 
 
-def _disruption_allowed(kube: Kube, scope: Scope, found: Object) -> int | None:
-    template = found if scope.kind == "Pod" else _part(_part(found, "spec"), "template")
-    labels = _strings(_part(template, "metadata").get("labels"))
+def _disruption_allowed(kube: Reader, scope: Scope, found: Object) -> int | None:
+    template = found if scope.kind == "Pod" else part(part(found, "spec"), "template")
+    labels = strings(part(template, "metadata").get("labels"))
     if not scope.namespace or not template:
         return None
     allowed = [
         _allowed(budget)
         for budget in kube.list("PodDisruptionBudget", scope.namespace)
-        if (selector := _part(budget, "spec").get("selector")) is not None and Selector.of(selector).matches(labels)
+        if (selector := part(budget, "spec").get("selector")) is not None and Selector.of(selector).matches(labels)
     ]
     return min(allowed, default=None)
 
 
 def _allowed(budget: Object) -> int:
     # Until its controller has seen the present spec, the API server refuses every eviction under that budget.
-    meta, status = _part(budget, "metadata"), _part(budget, "status")
-    seen = _int(status.get("observedGeneration")) >= _int(meta.get("generation"))
-    return _int(status.get("disruptionsAllowed")) if seen else 0
+    meta, status = part(budget, "metadata"), part(budget, "status")
+    seen = number(status.get("observedGeneration")) >= number(meta.get("generation"))
+    return number(status.get("disruptionsAllowed")) if seen else 0
 
 
 def _rolling_out(kind: str, meta: Object, spec: Object, status: Object) -> bool:
@@ -252,37 +228,37 @@ def _rolling_out(kind: str, meta: Object, spec: Object, status: Object) -> bool:
     """
     if kind not in {"Deployment", "StatefulSet", "DaemonSet"}:
         return False
-    if _int(status.get("observedGeneration")) < _int(meta.get("generation")):
+    if number(status.get("observedGeneration")) < number(meta.get("generation")):
         return True
     if kind == "Deployment":
         return _deployment_rolling(spec, status)
-    if _part(spec, "updateStrategy").get("type") == "OnDelete":
+    if part(spec, "updateStrategy").get("type") == "OnDelete":
         return False
-    updated = _int(status.get("updatedReplicas"))
+    updated = number(status.get("updatedReplicas"))
     if kind == "DaemonSet":
-        return _int(status.get("updatedNumberScheduled")) < _int(status.get("desiredNumberScheduled"))
-    partition = _int(_part(_part(spec, "updateStrategy"), "rollingUpdate").get("partition"))
+        return number(status.get("updatedNumberScheduled")) < number(status.get("desiredNumberScheduled"))
+    partition = number(part(part(spec, "updateStrategy"), "rollingUpdate").get("partition"))
     if partition:
-        return updated < _int(spec.get("replicas", 1)) - partition
+        return updated < number(spec.get("replicas", 1)) - partition
     return bool(status.get("updateRevision") != status.get("currentRevision"))
 
 
 def _deployment_rolling(spec: Object, status: Object) -> bool:
-    reason = next((c.get("reason") for c in _dicts(status.get("conditions")) if c.get("type") == "Progressing"), None)
+    reason = condition({"status": status}, "Progressing").get("reason")
     if reason == "ProgressDeadlineExceeded":
         return False
-    updated = _int(status.get("updatedReplicas"))
-    if updated < _int(spec.get("replicas", 1)) or _int(status.get("replicas")) > updated:
+    updated = number(status.get("updatedReplicas"))
+    if updated < number(spec.get("replicas", 1)) or number(status.get("replicas")) > updated:
         return True
-    return _int(status.get("availableReplicas")) < updated and reason != "NewReplicaSetAvailable"
+    return number(status.get("availableReplicas")) < updated and reason != "NewReplicaSetAvailable"
 
 
 def _last_change(meta: Object) -> tuple[str, int]:
     """Name and time of the newest foreign writer of the spec; an API server keeps one time per writer."""
     writers = [
-        (_ms(entry.get("time")), str(entry.get("manager", ""))[:128])
-        for entry in _dicts(meta.get("managedFields"))
-        if "f:spec" in _part(entry, "fieldsV1")
+        (ms(entry.get("time")), str(entry.get("manager", ""))[:128])
+        for entry in dicts(meta.get("managedFields"))
+        if "f:spec" in part(entry, "fieldsV1")
         and not str(entry.get("manager", "")).startswith(_OURS)
         and entry.get("manager") not in _SYSTEM
     ]
@@ -294,35 +270,7 @@ def _spec(meta: Object, spec: Object) -> dict[str, int]:
     bounded = {}
     if isinstance(spec.get("replicas"), int):
         bounded["replicas"] = spec["replicas"]
-    minimum = _strings(meta.get("annotations")).get(MINIMUM_REPLICAS, "")
+    minimum = strings(meta.get("annotations")).get(MINIMUM_REPLICAS, "")
     if minimum.isascii() and minimum.isdigit() and len(minimum) <= 5:  # noqa: PLR2004 - no workload has 100,000 pods
         bounded["minimum_replicas"] = int(minimum)
     return bounded
-
-
-def _part(value: Object, key: str) -> Object:
-    part = value.get(key)
-    return part if isinstance(part, dict) else {}
-
-
-def _dicts(value: Any) -> list[Object]:
-    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
-
-
-def _strings(value: Any) -> dict[str, str]:
-    return {str(key): str(text) for key, text in value.items()} if isinstance(value, dict) else {}
-
-
-def _int(value: Any) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _word(value: Any) -> str:
-    return str(value or "")[:_WORD]
-
-
-def _ms(value: Any) -> int:
-    try:
-        return clock.parse_ms(str(value))
-    except ValueError:
-        return 0

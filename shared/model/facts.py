@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, get_args
 from pydantic import Field
 
 from shared.model.base import Model
+from shared.model.details import Details
 
 ScopeKind = Literal[
     "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Pod", "Node", "PersistentVolumeClaim", "unknown"
@@ -115,4 +116,5 @@ class Facts(Model):
     last_changed_by: str = ""  # field manager of the newest write to the scope's spec that was not ours
     last_changed_at: int = 0  # ms, 0 when unknown
     spec: dict[str, Any] = Field(default_factory=dict)  # the bounded part of the scope's spec that plans may read
+    details: Details = Details()  # what further was looked at
     stop_mode: Literal["run", "stop", "freeze"] = "run"  # as the ConfigMap says

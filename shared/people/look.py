@@ -25,7 +25,8 @@ _SHOWN: Final = {
 
 def take(here: Here, scope: Scope, named: ObjectRef | None) -> Facts | None:
     """Take the same look as triage; None when the scope is gone. Raises KubeError."""
-    return snapshot.take(here.kube, scope, named, stop_namespace=here.settings.kube.namespace, count=True)
+    home = here.settings.kube.namespace
+    return snapshot.take(here.kube, scope, named, stop_namespace=home, count=True, details=None)
 
 
 def standing(here: Here, cause: Cause, scope: Scope, family: str) -> Mapping[str, str]:

@@ -68,6 +68,7 @@ class Gate(Forwarder):
     def __init__(self, api: Api) -> None:
         super().__init__(api)
         self.requests: list[Request] = []
+        self.paths: list[str] = []  # of the same, with their queries
         self._faults: list[Fault] = []
         self._hooks: list[Hook] = []
         self._lock = threading.Lock()
@@ -106,6 +107,7 @@ class Gate(Forwarder):
                 hand_on()
             said = fault.said()
         self.requests.append(request._replace(status=said.status))
+        self.paths.append(asked.path)
         if hook is not None and hook.after:
             hook.what()
             return said._replace(status=0)

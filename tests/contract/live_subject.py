@@ -64,7 +64,7 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
     if world.emulated and kind == "DaemonSet":
         for number in range(len(world.emulated.all("Node")), max(1, len(facts.get("pods", ())))):
             world.emulated.node(f"n{number + 1}")  # a pod each
-    made = _post(world, kind, _body(kind, name, facts))
+    made = _post(world, kind, _body(world, kind, name, facts))
     if not keep:
         path = f"{_PATHS[kind].format(world.place)}/{name}"
         world.end.callback(world.api, "DELETE", path, {"propagationPolicy": "Background"})
@@ -91,7 +91,7 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
 
 def look(world: World, scope: Scope) -> Facts:
     """The facts as triage takes them."""
-    found = snapshot.take(world.readers["triage"], scope, None, stop_namespace=world.home)
+    found = snapshot.take(world.readers["triage"], scope, None, stop_namespace=world.home, details=None)
     assert found is not None, f"{scope.key} is gone"
     return found
 
@@ -113,7 +113,7 @@ def _selector(name: str) -> Object:
     return {"matchLabels": {"app": name}}
 
 
-def _body(kind: str, name: str, facts: Object) -> Object:
+def _body(world: World, kind: str, name: str, facts: Object) -> Object:
     labels = {"app": name}
     if owner := facts.get("gitops_owner"):
         labels[_GITOPS[owner]] = "shop"
@@ -121,6 +121,7 @@ def _body(kind: str, name: str, facts: Object) -> Object:
     if kind == "PersistentVolumeClaim":
         return {"metadata": meta, "spec": {
             "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}},
+            "storageClassName": _storage_class(world),
         }}  # fmt: skip
     pod = idle_pod()
     if kind == "Pod":
@@ -152,6 +153,18 @@ def _body(kind: str, name: str, facts: Object) -> Object:
 
 def _post(world: World, kind: str, body: Object) -> Object:
     return world.api.ok("POST", _PATHS[kind].format(world.place), body)
+
+
+def _storage_class(world: World) -> str:
+    """A class of a driver that is nowhere: what is asked about a claim is asked because it has one."""
+    name = f"{world.home}-nowhere"
+    path = "/apis/storage.k8s.io/v1/storageclasses"
+    if not any(one["metadata"]["name"] == name for one in world.api.ok("GET", path)["items"]):
+        made = {"metadata": {"name": name}, "provisioner": "akeso.test/nowhere", "volumeBindingMode":
+                "WaitForFirstConsumer"}  # fmt: skip
+        world.api.ok("POST", path, made)
+        world.left.callback(world.api, "DELETE", f"{path}/{name}")
+    return name
 
 
 def _pods(world: World, kind: str, owner: Object, wanted: int) -> list[Object]:

@@ -51,6 +51,7 @@ class World:
     def __init__(self, api: Api, home: str, place: str, catalogue: Catalogue, objects: list[Object]) -> None:
         self.api, self.home, self.place, self.catalogue, self.objects = api, home, place, catalogue, objects
         self.end = ExitStack()  # what a test leaves to be put in order
+        self.left = ExitStack()  # what is used by many tests, and is of the whole cluster
         self._parts = ExitStack()
         self.gate = self._parts.enter_context(Gate(api))
         self._folder = Path(self._parts.enter_context(TemporaryDirectory()))
@@ -73,6 +74,13 @@ class World:
         before, found = len(self.gate.requests), []
         yield found
         found += self.gate.requests[before:]
+
+    @contextmanager
+    def asked(self) -> Iterator[list[str]]:
+        """The same requests as the paths that were asked for, with their queries."""
+        before, found = len(self.gate.paths), []
+        yield found
+        found += self.gate.paths[before:]
 
     @cached_property
     def readers(self) -> dict[str, Kube]:
@@ -146,6 +154,7 @@ class World:
 
     def stop(self) -> None:
         self.end.close()
+        self.left.close()
         self._parts.close()
 
     def _new_token(self, account: str) -> str:

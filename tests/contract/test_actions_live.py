@@ -13,11 +13,13 @@ import pytest
 
 from shared.action.catalogue import Catalogue
 from shared.action.lifecycle import TRIES
+from shared.action.rbac import rules
 from shared.action.render import executor_name
 from shared.errors import ForbiddenError
 from shared.event.here import Here
 from shared.kube import evidence
 from shared.kube import facts as snapshot
+from shared.kube.details import NAMES
 from shared.kube.errors import KubeError
 from shared.kube.kinds import KINDS
 from shared.kube.scope import resolve
@@ -40,16 +42,24 @@ WRITERS = {name: action for name, action in ACTIONS.items() if action.writes}
 TELLERS = {name: action for name, action in ACTIONS.items() if action.kind == "none"}
 LOOKERS = {name: action for name, action in ACTIONS.items() if action.kind == "read"}
 GREEDY = "greedy_for_rights"
+CURIOUS = "curious_about_all"
 
 STOP = ("", "configmaps", "akeso-stop", "get")
+
+
+def declared(action):
+    """What it says that it writes, and what its facts need: group, resource, name, verb."""
+    return {(rule["apiGroups"][0], rule["resources"][0], "", verb) for rule in rules(action) for verb in rule["verbs"]}
+
+
 PARTS = {
     f"{name}: {verb} {resource}": (action, (group, resource, one, verb))
     for name, action in WRITERS.items()
     for group, resource, one, verb in [
-        STOP, *((rule.group, rule.resource, "", verb) for rule in action.rbac for verb in rule.verbs)
+        STOP, *sorted(declared(action))
     ]
 }  # fmt: skip
-KINDS_OF_SCOPE = [kind for kind in get_args(ScopeKind) if kind != "unknown"]
+KINDS_OF_SCOPE = tuple(kind for kind in get_args(ScopeKind) if kind != "unknown")
 
 
 def writing(action, kind):
@@ -94,6 +104,9 @@ def world(kubeconfig, tmp_path_factory):
     text = (ROOT / "tests" / "fixtures" / "action28.py").read_text()
     text = text.replace('"action28"', f'"{GREEDY}"').replace("rbac = (", 'rbac = (Rule("", "events", ("list",)),')
     (folder / f"{GREEDY}.py").write_text(text)
+    text = (ROOT / "tests" / "fixtures" / "action28.py").read_text()
+    text = text.replace('"action28"', f'"{CURIOUS}"').replace('scopes = ("Deployment",)', f"scopes = {KINDS_OF_SCOPE}")
+    (folder / f"{CURIOUS}.py").write_text(text.replace("    rbac = (", f"    details = {NAMES}\n    rbac = ("))
     with built(kubeconfig, Catalogue(folder), tmp_path_factory.mktemp("kubeconfigs")) as there:
         yield there
 
@@ -234,26 +247,30 @@ class TestRightsSuffice:
     def test_without_a_look_at_the_whole_cluster(self, world, subjects, action):
         runs = [run_of(world, action, it) for it in subjects(action)]
 
-        with world.counted() as requests:
+        with world.asked() as paths:
             for run in runs:
                 run.rehearse()
 
-        assert requests
-        assert [request.path for request in requests if not bounded(request.path)] == []
+        assert paths
+        assert [path for path in paths if not bounded(path)] == []
 
     @pytest.mark.parametrize("path", ["/api/v1/pods?limit=500", "/api/v1/nodes", "/apis", "/version", "/openapi/v3"])
     def test_a_look_at_the_whole_cluster_would_be_seen(self, path):
         assert not bounded(path)
 
 
+# What a detail may look at of the whole cluster: one page.
+PAGES = ("/api/v1/nodes?limit=500", "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses?limit=500")
+
+
 def bounded(path):
-    """Whether a request is about one object, or about one namespace's objects of a known kind."""
+    """Whether a request is about one object, one namespace's objects of a known kind, or one node's pods."""
     plurals = "|".join(kind.plural for kind in KINDS.values() if kind.namespaced)
     name = r"[^/?]+"
     return re.fullmatch(
         rf"/(api/v1|apis/{name}/{name})/(namespaces/{name}/({plurals})(/{name}(/(eviction|log|resize))?)?"
-        rf"|(nodes|namespaces)/{name})"
-        r"(\?.*)?",
+        rf"|(nodes|namespaces|storageclasses)/{name})"
+        r"(\?.*)?|/api/v1/pods\?limit=500&fieldSelector=spec\.nodeName%3D[^&]+|" + "|".join(map(re.escape, PAGES)),
         path,
     )
 
@@ -262,10 +279,9 @@ class TestRightsAreMinimal:
     @pytest.mark.parametrize("action", WRITERS.values(), ids=WRITERS)
     def test_the_cluster_says_that_they_are_the_declared_ones(self, world, action):
         account = executor_name(action.name)
-        declared = {(rule.group, rule.resource, "", verb) for rule in action.rbac for verb in rule.verbs}
 
-        assert world.rules(account, world.place) - world.rules("nobody", world.place) == declared
-        assert world.rules(account, world.home) - world.rules("nobody", world.home) == declared | {STOP}
+        assert world.rules(account, world.place) - world.rules("nobody", world.place) == declared(action)
+        assert world.rules(account, world.home) - world.rules("nobody", world.home) == declared(action) | {STOP}
 
     @pytest.mark.parametrize(("action", "part"), PARTS.values(), ids=PARTS)
     def test_without_any_one_of_them_a_step_fails(self, world, subjects, action, part):
@@ -280,6 +296,39 @@ class TestRightsAreMinimal:
         unneeded = [str(piece) for piece in world.pieces(account) if not needs(world, greedy, piece, subjects)]
 
         assert unneeded == ["list events"]
+
+
+class TestRightsOfDetails:
+    """Of an action that asks for all of them, of scopes of every kind."""
+
+    def sees_all(self, world, seen):
+        kube = world.kube(executor_name(CURIOUS))
+        try:
+            return all(snapshot.take(kube, one.scope, None, stop_namespace=world.home, details=NAMES) for one in seen)
+        except KubeError as error:
+            if error.status != 403:
+                raise
+            return False
+
+    def test_suffice(self, world, seen):
+        assert self.sees_all(world, seen)
+
+    def test_are_minimal(self, world, seen):
+        account, unneeded = executor_name(CURIOUS), []
+        for piece in world.pieces(account):
+            with world.without(account, piece):
+                if self.sees_all(world, seen):
+                    unneeded.append(str(piece))
+
+        # what it writes; and the stop, which nobody who cannot read it overlooks
+        assert sorted(unneeded) == ["get configmaps", "patch deployments"]
+
+    def test_no_look_of_theirs_is_without_bounds(self, world, seen):
+        with world.asked() as paths:
+            assert self.sees_all(world, seen)
+
+        assert set(PAGES) <= set(paths)
+        assert [path for path in paths if not bounded(path)] == []
 
 
 class TestRefusals:
@@ -328,11 +377,11 @@ def triage(world, kube, seen):
 
 
 def verifier(world, kube, seen):
-    return bool(facts(world, kube, seen, None))
+    return bool(facts(world, kube, seen, None))  # with all details, because any action may ask for any
 
 
 def facts(world, kube, seen, named):
-    found = snapshot.take(kube, seen.scope, named, stop_namespace=world.home)
+    found = snapshot.take(kube, seen.scope, named, stop_namespace=world.home, details=None)
     return found and found.scope == seen.scope and found.stop_mode == "run"
 
 
@@ -408,7 +457,7 @@ class TestReaders:
         accounts = {one["metadata"]["name"] for one in world.objects if one["kind"] == "ServiceAccount"}
         able = {account for account in accounts if world.pieces(account)}
 
-        assert able == {*READERS, *map(executor_name, WRITERS), executor_name(GREEDY)}
+        assert able == {*READERS, *map(executor_name, WRITERS), executor_name(GREEDY), executor_name(CURIOUS)}
         assert accounts - able == set(WITHOUT)
 
 

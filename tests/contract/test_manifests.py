@@ -15,6 +15,8 @@ from shared.action.declare import Action, Rule
 from shared.errors import MalformedError
 from shared.event.types import ALWAYS_WARM, FUNCTIONS, TYPES
 from shared.guard import keys
+from shared.kube import details
+from shared.kube.rights import base
 from shared.secrets import Secrets
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +69,16 @@ SECRETS = {
 
 def add_action(folder: Path, name: str, kind: str = "patch", rules: str = RULES, step_s: int = 25) -> None:
     (folder / f"{name}.py").write_text(ACTION.format(name=name, kind=kind, rbac=f"({rules})", step_s=step_s))
+
+
+def pieces(rules):
+    return [
+        (group, resource, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -439,9 +451,12 @@ class TestRights:
             if action.kind == "none":
                 assert accounts_bound(objects, name) == []
                 continue
-            declared = [(rule.group, rule.resource, rule.verbs) for rule in action.rbac]
-            own = [(r["apiGroups"], r["resources"], r["verbs"]) for r in roles[f"akeso-{name}"]["rules"]]
-            assert own == [([group], [resource], list(verbs)) for group, resource, verbs in declared]
+            declared = {(rule.group, rule.resource, verb) for rule in action.rbac for verb in rule.verbs}
+            looked = {*base(action.scopes), *details.rights(action.details, action.scopes)}
+            own = pieces(roles[f"akeso-{name}"]["rules"])
+            assert len(own) == len(set(own))
+            assert set(own) == declared | looked
+            assert {verb for _, _, verb in looked} <= {"get", "list"}
             writes = [
                 rule
                 for rule in accounts_bound(objects, name)
@@ -451,6 +466,21 @@ class TestRights:
             for rule in accounts_bound(objects, name):
                 assert not FORBIDDEN_RESOURCES & set(rule["resources"])
                 assert not FORBIDDEN_VERBS & set(rule["verbs"])
+
+    def test_an_action_with_details_may_read_what_they_need(self, made):
+        curious = type("Curious", (type(made.load("grow_thing")),), {"details": ("revisions", "room", "claim")})
+        own, without = (set(pieces(rbac.rules(one))) for one in (curious(), made.load("grow_thing")))
+
+        assert own - without == {
+            ("apps", "replicasets", "list"), ("", "limitranges", "list"), ("", "resourcequotas", "list"),
+            ("", "nodes", "list"),
+        }  # fmt: skip
+
+    def test_an_action_with_a_detail_that_does_not_exist_is_refused(self, made):
+        curious = type("Curious", (type(made.load("grow_thing")),), {"details": ("secrets",)})
+
+        with pytest.raises(MalformedError):
+            rbac.rules(curious())
 
     @pytest.mark.parametrize(
         "rule",
@@ -671,7 +701,8 @@ class TestCatalogueAsData:
             assert one["scopes"] == list(action.scopes)
             assert one["params"] == action.Params.model_json_schema()
             assert (one["cooldown_s"], one["soak_s"]) == (action.cooldown_s, action.soak_s)
-            assert len(one["rbac"]) == len(action.rbac)
+            declared = {(rule.group, rule.resource, verb) for rule in action.rbac for verb in rule.verbs}
+            assert declared <= set(pieces(one["rbac"]))
 
 
 class TestBadArguments:

@@ -1,0 +1,39 @@
+"""The maintenance that a workload's owner has declared for it: a CronJob that says what it does and for whom.
+
+Only what carries our label is looked at, and only its schedule's state: never what it runs.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+from shared.kube.reader import Object, Reader
+from shared.kube.shape import meta, ms, name, part, strings, within
+from shared.model.details import Task, Tasks
+from shared.model.facts import Scope
+
+KINDS: Final = ("Deployment", "StatefulSet", "DaemonSet", "PersistentVolumeClaim")
+RIGHTS: Final = (("batch", "cronjobs", "list"),)
+
+TASK: Final = "akeso.dev/task"  # a label: backup, compact or cleanup
+FOR: Final = "akeso.dev/for"  # an annotation: KIND/NAME of the scope
+
+_MOST, _ROOM = 20, 4_000
+_KNOWN: Final = ("backup", "cleanup", "compact")
+
+
+def look(kube: Reader, scope: Scope, found: Object) -> Tasks:  # noqa: ARG001  every detail has this shape
+    listed = kube.list("CronJob", scope.namespace, labels=f"{TASK} in ({','.join(_KNOWN)})")
+    return Tasks(tasks=within(_declared(listed, f"{scope.kind}/{scope.name}"), _MOST, _ROOM))
+
+
+def _declared(listed: list[Object], of: str) -> Iterator[Task]:
+    for one in sorted(listed, key=lambda one: name(meta(one).get("name"))):
+        task = strings(meta(one).get("labels")).get(TASK)
+        if task in _KNOWN and strings(meta(one).get("annotations")).get(FOR) == of:
+            yield Task(
+                name=name(meta(one).get("name")),
+                uid=name(meta(one).get("uid")),
+                task=cast("Any", task),
+                suspended=part(one, "spec").get("suspend") is True,
+                last_success_at=ms(part(one, "status").get("lastSuccessfulTime")),
+            )

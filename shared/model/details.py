@@ -1,0 +1,221 @@
+"""What only some actions need to know of a scope: each field one bounded look, None where nobody has looked.
+
+Numbers, names and closed words; no environment, no command, no message of others. Amounts are whole numbers, cpu in
+thousandths of a core and everything else in bytes, with the text that the API has for them, because a write says what
+it found.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from shared.model.base import Model
+
+
+class Amount(Model):
+    value: int
+    text: str  # as the API has it
+
+
+class Amounts(Model):
+    cpu: Amount | None = None
+    memory: Amount | None = None
+
+
+class Container(Model):
+    """One container of the template, or of the pod that is the scope; `index` is its place in the list."""
+
+    name: str
+    index: int
+    requests: Amounts = Amounts()
+    limits: Amounts = Amounts()
+    resize_cpu: str = ""  # NotRequired, RestartContainer; empty where the template does not say
+    resize_memory: str = ""
+    oom_at: int = 0  # ms, the last time that it was killed for want of memory in any pod of the scope; 0 for never
+
+
+class LiveContainer(Model):
+    """As its pod asks for it; `actual` is what the node has given, where that is something else."""
+
+    name: str
+    index: int
+    requests: Amounts = Amounts()
+    limits: Amounts = Amounts()
+    actual_requests: Amounts | None = None
+    actual_limits: Amounts | None = None
+
+
+class LivePod(Model):
+    name: str
+    uid: str
+    node: str = ""
+    containers: tuple[LiveContainer, ...] = ()
+
+
+class Containers(Model):
+    containers: tuple[Container, ...] = ()
+    pods: tuple[LivePod, ...] = ()  # at most 50 that run or will run
+    more: bool = False  # there are more pods than are listed
+    in_place: bool = False  # each node that runs one of them can resize it without an end
+
+
+class Revision(Model):
+    """One ReplicaSet of a Deployment. `template` is the sha256 of its template, without the hash label.
+
+    `health`: `now`: all its pods, at least one, are ready; `stood`: it was the current one for longer than a rollout
+    may take; `unknown`: the cluster keeps nothing that tells. See `shared.kube.details.revisions`.
+    """
+
+    name: str
+    uid: str
+    number: int
+    current: bool = False
+    replicas: int = 0
+    ready: int = 0
+    created_at: int = 0  # ms
+    stood_s: int | None = None  # so long it was the current one; None where that cannot be told
+    health: Literal["now", "stood", "unknown"] = "unknown"
+    template: str = ""
+
+
+class Revisions(Model):
+    """Newest first, at most 20. `rollout` is the present one's state."""
+
+    revisions: tuple[Revision, ...] = ()
+    rollout: Literal["complete", "stuck", "progressing", "unknown"] = "unknown"
+
+
+class Scaler(Model):
+    """The HorizontalPodAutoscaler of the scope; without one there is no scaler, and `name` is empty."""
+
+    name: str = ""
+    uid: str = ""
+    minimum: int = 1
+    minimum_said: bool = False  # an HPA without one has 1, and no field that a write could find
+    maximum: int = 0
+    current: int = 0
+    desired: int = 0
+    metrics: bool = False  # ScalingActive: it has the metrics it goes by
+    able: bool = False  # AbleToScale
+    limited: str = ""  # why it may not go on: TooManyReplicas, TooFewReplicas; empty when it is not limited
+    gitops_owner: str = ""
+
+
+class Condition(Model):
+    name: str
+    status: str
+
+
+class Mount(Model):
+    """A pod that has the claim."""
+
+    name: str
+    uid: str
+    node: str = ""
+    owner: str = ""  # the kind of what controls it
+
+
+class Claim(Model):
+    requested: Amount | None = None
+    capacity: Amount | None = None
+    phase: str = ""
+    storage_class: str = ""
+    expandable: bool = False  # its class says allowVolumeExpansion
+    conditions: tuple[Condition, ...] = ()
+    access_modes: tuple[str, ...] = ()
+    volume_mode: str = ""
+    mounts: tuple[Mount, ...] = ()  # at most 20
+    snapshot_class: str = ""  # a VolumeSnapshotClass of the driver that made the volume; empty without one
+    notes: dict[str, str] = Field(default_factory=dict)  # annotations `akeso.dev/...`, but for marks and undo records
+
+
+Trait = Literal["mirror", "daemonset", "local", "unmanaged", "critical", "protected", "over", "leaving"]
+
+
+class NodePod(Model):
+    namespace: str
+    name: str
+    uid: str
+    owner: str = ""  # the kind of what controls it
+    traits: tuple[Trait, ...] = ()
+
+
+class Nodes(Model):
+    """How many there are, of those on one page of the API."""
+
+    all: int = 0
+    ready: int = 0
+    schedulable: int = 0  # ready and not cordoned
+
+
+class Node(Model):
+    ready: bool = False
+    unschedulable: bool = False
+    taints: tuple[str, ...] = ()  # keys
+    conditions: tuple[Condition, ...] = ()
+    pool: str = ""
+    kubelet: str = ""
+    in_pool: Nodes = Nodes()  # this one among them
+    in_cluster: Nodes = Nodes()
+    pods: tuple[NodePod, ...] = ()  # at most 110
+    more: bool = False  # there are more pods than are listed
+
+
+class Largest(Model):
+    cpu: int | None = None
+    memory: int | None = None
+
+
+class Left(Model):
+    """What the quotas leave; None where none counts it. Below zero: more is used than may be."""
+
+    requests_cpu: int | None = None
+    limits_cpu: int | None = None
+    requests_memory: int | None = None
+    limits_memory: int | None = None
+    pods: int | None = None
+    storage: int | None = None
+
+
+class Room(Model):
+    """How far anything may grow here: by LimitRange, by ResourceQuota, by the largest node that takes pods."""
+
+    container: Largest = Largest()
+    pod: Largest = Largest()
+    claim: int | None = None
+    left: Left = Left()
+    denies_all: bool = False  # a quota allows no pod at all
+    node: Largest = Largest()
+
+
+class Task(Model):
+    """A CronJob that its owner has declared as maintenance for the scope."""
+
+    name: str
+    uid: str
+    task: Literal["backup", "compact", "cleanup"]
+    suspended: bool = False
+    last_success_at: int = 0  # ms, 0 for never
+
+
+class Tasks(Model):
+    tasks: tuple[Task, ...] = ()  # at most 20
+
+
+class Network(Model):
+    """Which known plug-in enforces NetworkPolicies here; `unknown` is not no."""
+
+    enforcer: str = "unknown"
+
+
+class Details(Model):
+    """The table of all details: one field, one module of the same name in `shared.kube.details`."""
+
+    containers: Containers | None = None
+    revisions: Revisions | None = None
+    scaler: Scaler | None = None
+    claim: Claim | None = None
+    node: Node | None = None
+    room: Room | None = None
+    tasks: Tasks | None = None
+    network: Network | None = None

@@ -1,0 +1,148 @@
+"""A workload's autoscaler, its room, its declared maintenance, and who enforces policies about it."""
+
+import pytest
+
+from shared.kube.details import network, room, scaler, tasks
+from shared.kube.facts import take
+from tests.kube import seen
+
+
+def scaled(one):
+    return scaler.look(seen.Table({"HorizontalPodAutoscaler": [one]}), seen.WEB, {})
+
+
+class TestScaler:
+    def test_is_told_with_its_bounds_and_what_limits_it(self):
+        found = scaled(seen.hpa())
+
+        assert (found.name, found.uid, found.minimum, found.maximum, found.current, found.desired) == (
+            "web", "h-1", 2, 5, 5, 5)  # fmt: skip
+        assert (found.metrics, found.able, found.limited, found.gitops_owner) == (True, True, "TooManyReplicas", "flux")
+
+    def test_of_another_workload_is_none(self):
+        assert scaled(seen.hpa("db")).name == ""
+
+    def test_without_metrics_or_conditions_says_so(self):
+        blind = seen.hpa()
+        blind["status"]["conditions"][0]["status"] = "False"
+        assert not scaled(blind).metrics
+        blind["status"] = {}
+        assert (scaled(blind).metrics, scaled(blind).able, scaled(blind).limited) == (False, False, "")
+
+    def test_without_a_minimum_has_one_and_no_field_for_it(self):
+        bare = seen.hpa()
+        del bare["spec"]["minReplicas"]
+
+        assert (scaled(bare).minimum, scaled(bare).minimum_said) == (1, False)
+
+
+def roomy(ranges=(), quotas=(), nodes=()):
+    table = seen.Table({"LimitRange": list(ranges), "ResourceQuota": list(quotas), "Node": list(nodes)})
+    return room.look(table, seen.WEB, {})
+
+
+class TestRoom:
+    def test_without_any_limit_is_not_limited(self):
+        found = roomy()
+
+        assert (found.container.cpu, found.pod.memory, found.left.pods, found.node.memory) == (None,) * 4
+        assert not found.denies_all
+
+    def test_the_smallest_maximum_counts_each_kind_for_itself(self):
+        found = roomy(
+            [
+                seen.limit_range(cpu="2", memory="1Gi"),
+                seen.limit_range(cpu="1500m"),
+                seen.limit_range("Pod", memory="4Gi"),
+                seen.limit_range("PersistentVolumeClaim", storage="9Gi"),
+            ]
+        )
+
+        assert (found.container.cpu, found.container.memory) == (1500, 1 << 30)
+        assert (found.pod.cpu, found.pod.memory, found.claim) == (None, 4 << 30, 9 << 30)
+
+    def test_what_a_quota_leaves_is_the_least_of_all_under_either_name(self):
+        found = roomy(quotas=[
+            seen.quota({"requests.cpu": "4", "memory": "2Gi", "pods": "10"}, {"requests.cpu": "3500m", "pods": "4"}),
+            seen.quota({"cpu": "8", "requests.storage": "1Ti", "limits.memory": "1Gi"}, {"limits.memory": "2Gi"}),
+        ]).left  # fmt: skip
+
+        assert (found.requests_cpu, found.requests_memory, found.pods) == (500, 2 << 30, 6)
+        assert (found.storage, found.limits_memory, found.limits_cpu) == (1 << 40, -(1 << 30), None)
+
+    @pytest.mark.parametrize("scope", ["BestEffort", "Terminating"])
+    def test_a_quota_of_other_pods_is_none(self, scope):
+        assert roomy(quotas=[seen.quota({"pods": "0"}, scopes=[scope])]).left.pods is None
+
+    def test_a_quota_of_one_priority_is_none(self):
+        selector = {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]}
+
+        assert roomy(quotas=[seen.quota({"pods": "0"}, scopeSelector=selector)]).left.pods is None
+
+    def test_a_quota_of_no_pod_denies_all(self):
+        assert roomy(quotas=[seen.quota({"pods": "0"})]).denies_all
+        assert not roomy(quotas=[seen.quota({"pods": "1"}, {"pods": "1"})]).denies_all
+
+    def test_the_largest_node_is_one_that_takes_pods(self):
+        found = roomy(nodes=[seen.node("a", cpu="3920m", memory="6Gi"), seen.node("b", cpu="2", memory="7Gi"),
+                             seen.node("c", cordoned=True, cpu="64", memory="256Gi")]).node  # fmt: skip
+
+        assert (found.cpu, found.memory) == (3920, 7 << 30)
+
+
+class TestTasks:
+    def declared(self, *jobs, scope=seen.WEB):
+        return tasks.look(seen.Table({"CronJob": list(jobs)}), scope, {}).tasks
+
+    def test_are_those_for_this_scope(self):
+        (found,) = self.declared(seen.cronjob(), seen.cronjob("other", of="Deployment/db"), seen.cronjob("odd", "mine"))
+
+        assert (found.name, found.uid, found.task, found.suspended) == ("dump", "j-dump", "backup", True)
+        assert found.last_success_at > 0
+
+    def test_are_at_most_twenty(self):
+        assert len(self.declared(*(seen.cronjob(f"j{at}") for at in range(3000)))) == 20
+
+    def test_are_asked_for_by_their_label(self, cluster, kube):
+        cluster.put("CronJob", "shop", seen.cronjob())
+        plain = seen.cronjob("plain")
+        plain["metadata"]["labels"] = {}
+        cluster.put("CronJob", "shop", plain)
+
+        assert [one.name for one in tasks.look(kube, seen.WEB, {}).tasks] == ["dump"]
+
+
+class TestNetwork:
+    @pytest.mark.parametrize(
+        ("namespace", "name", "enforcer"),
+        [("kube-system", "calico-node", "calico"), ("calico-system", "calico-node", "calico"),
+         ("kube-system", "cilium", "cilium"), ("kube-system", "anetd", "cilium"),
+         ("kube-system", "antrea-agent", "antrea"),
+         ("openshift-ovn-kubernetes", "ovnkube-node", "ovn"), ("kube-system", "kube-flannel-ds", "unknown"),
+         ("shop", "calico-node", "unknown")],
+    )  # fmt: skip
+    def test_is_enforced_by_what_is_known_where_it_belongs(self, cluster, kube, namespace, name, enforcer):
+        cluster.put("DaemonSet", namespace, {"metadata": {"name": name}, "spec": {}})
+
+        assert network.look(kube, seen.WEB, {}).enforcer == enforcer
+
+
+class TestCost:
+    def test_details_ask_nothing_twice_and_at_most_twelve_more(self, cluster, kube):
+        cluster.deployment("shop", "web", 2)
+        cluster.tick()
+        take(kube, seen.WEB, None, stop_namespace="akeso-system")
+        before = len(cluster.requests)
+
+        take(kube, seen.WEB, None, stop_namespace="akeso-system", details=None)
+
+        assert len(cluster.requests) - before <= before + 12
+        assert [one.verb for one in cluster.requests if "horizontalpod" in one.path] == ["list", "list"]
+
+    def test_without_details_nothing_further_is_asked(self, cluster, kube):
+        cluster.deployment("shop", "web", 2)
+
+        facts = take(kube, seen.WEB, None, stop_namespace="akeso-system")
+
+        assert facts.details.room is None
+        assert not [one for one in cluster.requests if "nodes" in one.path]
