@@ -147,12 +147,16 @@ class Cluster(Seeds):
     def deployment(
         self, namespace: str, name: str, replicas: int = 1, labels: dict[str, str] | None = None,
         annotations: dict[str, str] | None = None, *, behaviour: str = "", ready_after: float = 1,
-        move_after: float | None = None,
+        move_after: float | None = None, notes: dict[str, str] | None = None, resources: Object | None = None,
     ) -> Object:  # fmt: skip
-        """Seed a Deployment whose rollout was over before the story begins; its pods carry the label `app: <name>`."""
-        notes = {READY_AFTER: str(ready_after)} | ({BEHAVIOUR: behaviour} if behaviour else {})
+        """Seed a Deployment whose rollout was over before the story begins; its pods carry the label `app: <name>`.
+
+        `notes` are more annotations of its pods, `resources` those of its one container.
+        """
+        notes = (notes or {}) | {READY_AFTER: str(ready_after)} | ({BEHAVIOUR: behaviour} if behaviour else {})
         notes |= {MOVE_AFTER: str(move_after)} if move_after is not None else {}
-        containers = [{"name": "app", "image": f"registry.example/{name}:1"}]
+        containers = [{"name": "app", "image": f"registry.example/{name}:1"} | (
+            {"resources": resources} if resources else {})]  # fmt: skip
         template = {"metadata": {"labels": {"app": name}, "annotations": notes}, "spec": {"containers": containers}}
         return self.put("Deployment", namespace, {
             "metadata": {"name": name, "labels": labels or {}, "annotations": annotations or {}},

@@ -39,7 +39,8 @@ Admit = Callable[[str, Key], None]  # asked with the verb before a client's chan
 
 FIRST: Final = 1000  # a version before it is one that the server has forgotten
 _KEPT: Final = 20_000  # changes that can be watched or paged from
-_UNCOUNTED: Final = frozenset({"Namespace", "Node", "PersistentVolumeClaim", "HorizontalPodAutoscaler"})
+_UNCOUNTED: Final = frozenset({"Namespace", "Node", "PersistentVolumeClaim", "HorizontalPodAutoscaler", "LimitRange",
+                              "ResourceQuota"})  # fmt: skip
 _SERVERS_OWN: Final = ("creationTimestamp", "generation", "managedFields")
 
 

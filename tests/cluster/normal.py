@@ -27,12 +27,14 @@ DEFAULTS: Final[dict[str, tuple[Any, ...]]] = {
     "metrics": ([{"type": "Resource", "resource": {
         "name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}}],),
     "qosClass": ("BestEffort",), "reportingComponent": ("",), "reportingInstance": ("",), "type": ("", ),
+    "successfulJobsHistoryLimit": (3,), "failedJobsHistoryLimit": (1,), "concurrencyPolicy": ("Allow",),
     "creationTimestamp": (None,), "firstTimestamp": (None,), "lastTimestamp": (None,), "eventTime": (None,),
     "source": ({},), "lastProbeTime": (None,), "lastTransitionTime": (None,),
 }  # fmt: skip
 # What the real controllers write to in between, so that versions and, but for a few, statuses tell nothing.
 BUSY: Final = frozenset({"Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "Job", "Namespace", "Scale", "Node",
-                         "PodDisruptionBudget", "HorizontalPodAutoscaler", "PersistentVolumeClaim"})  # fmt: skip
+                         "PodDisruptionBudget", "HorizontalPodAutoscaler", "PersistentVolumeClaim", "CronJob",
+                         "ResourceQuota"})  # fmt: skip
 # Made by the real controllers, under the name of their binary.
 CONTROLLERS: Final = frozenset({"kube-controller-manager", "kube-scheduler", "kubelet", "kube"})
 _THEIRS: Final = frozenset({"deployment.kubernetes.io/revision", "deprecated.daemonset.template.generation"})

@@ -18,7 +18,8 @@ from tests.cluster.api import Answer, Api, Object, until
 _WATCHED_S = 10.0
 _GROUPS = {
     "deployments": "apps/v1", "replicasets": "apps/v1", "statefulsets": "apps/v1", "daemonsets": "apps/v1",
-    "jobs": "batch/v1", "poddisruptionbudgets": "policy/v1", "horizontalpodautoscalers": "autoscaling/v2",
+    "jobs": "batch/v1", "cronjobs": "batch/v1", "networkpolicies": "networking.k8s.io/v1",
+    "poddisruptionbudgets": "policy/v1", "horizontalpodautoscalers": "autoscaling/v2",
 }  # fmt: skip
 
 

@@ -36,6 +36,9 @@ FLOW = "/apis/flowcontrol.apiserver.k8s.io/v1"
 MAY = [
     {"apiGroups": [""], "resources": ["configmaps", "namespaces", "pods"], "verbs": ["get", "list", "patch", "create"]},
     {"apiGroups": [""], "resources": ["pods/eviction"], "verbs": ["create"]},
+    {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]},
+    {"apiGroups": [""], "resources": ["pods/resize"], "verbs": ["patch"]},
+    {"apiGroups": [""], "resources": ["events"], "verbs": ["list"]},
     {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "patch"]},
     {"apiGroups": ["autoscaling"], "resources": ["horizontalpodautoscalers"], "verbs": ["list"]},
     {"apiGroups": ["policy"], "resources": ["poddisruptionbudgets"], "verbs": ["list"]},
@@ -319,6 +322,66 @@ FAULTS = [
     *({"status": status} for status in (500, 502, 503, 504, 0)),
 ]
 each_fault = pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault['status'] or 'nothing'}")
+
+
+@pytest.fixture(scope="module")
+def crashed(api, place):
+    """A real pod whose container runs for the second time."""
+    spec = idle_pod("if [ -e /work/x ]; then echo again; exec sleep 999; fi; touch /work/x; echo one; echo two; exit 1")
+    (container,) = spec["containers"]
+    container |= {"volumeMounts": [{"name": "work", "mountPath": "/work"}]}
+    container |= {"resources": {"requests": {"memory": "16Mi"}, "limits": {"memory": "32Mi"}}}
+    spec |= {"volumes": [{"name": "work", "emptyDir": {}}]}
+    path = f"/api/v1/namespaces/{place}/pods"
+    api.ok("POST", path, {"metadata": {"name": "crashed"}, "spec": spec})
+
+    def again():
+        found = api.ok("GET", f"{path}/crashed")
+        return found if is_ready(found) and found["status"]["containerStatuses"][0]["restartCount"] else None
+
+    return until(again)
+
+
+class TestAPodThatCrashedOnce:
+    def log(self, to, place, *, previous, lines=9, most=999):
+        return to.log(place, "crashed", "app", previous=previous, tail_lines=lines, limit_bytes=most)
+
+    @pytest.mark.usefixtures("crashed")
+    def test_has_the_logs_of_both_runs(self, to, place):
+        assert self.log(to, place, previous=True) == "one\ntwo\n"
+        assert self.log(to, place, previous=True, lines=1) == "two\n"
+        assert self.log(to, place, previous=True, most=5) == "one\nt"
+        assert self.log(to, place, previous=False) == "again\n"
+
+    def test_has_events_of_its_own_and_nobody_elses(self, to, place, crashed):
+        uid = crashed["metadata"]["uid"]
+        found = until(lambda: to.events(place, uid=uid, limit=500))
+
+        assert {event["involvedObject"]["uid"] for event in found} == {uid}
+        assert len(to.events(place, uid=uid, limit=1)) == 1
+        assert to.events(place, uid="none", limit=500) == []
+
+    def test_is_given_more_memory_in_place(self, api, to, place, crashed):
+        path, one = "/spec/containers/0/resources/limits/memory", f"/api/v1/namespaces/{place}/pods/crashed"
+        body = [{"op": "test", "path": path, "value": "32Mi"}, {"op": "replace", "path": path, "value": "48Mi"}]
+        with pytest.raises(Refused):
+            to.patch("Pod", place, "crashed", body, form="json", field_manager="akeso-test")
+
+        to.patch("Pod", place, "crashed", body, form="json", field_manager="akeso-test", sub="resize")
+
+        after = until(lambda: (found := api.ok("GET", one))["status"]["containerStatuses"][0].get("resources", {})
+                      .get("limits") == {"memory": "48Mi"} and found)  # fmt: skip
+        assert after["metadata"]["uid"] == crashed["metadata"]["uid"]
+        restarts = [pod["status"]["containerStatuses"][0]["restartCount"] for pod in (crashed, after)]
+        assert restarts[0] == restarts[1]
+
+    def test_unlike_one_that_never_did_whose_last_run_has_no_log(self, api, to, place):
+        api.ok("POST", f"/api/v1/namespaces/{place}/pods", {"metadata": {"name": "calm"}, "spec": idle_pod()})
+        until(lambda: is_ready(api.ok("GET", f"/api/v1/namespaces/{place}/pods/calm")))
+
+        assert to.log(place, "calm", "app", previous=True, tail_lines=9, limit_bytes=99) == ""
+        with pytest.raises(Refused, match="container nope is not valid"):
+            to.log(place, "calm", "nope", previous=False, tail_lines=9, limit_bytes=99)
 
 
 class TestCounting:

@@ -4,22 +4,7 @@ import time
 
 import pytest
 
-from shared import clock
 from tests.cluster.api import until
-
-
-@pytest.fixture
-def advance(tmp_path, monkeypatch, cluster):
-    """Simulated time that stands still; `advance(seconds)` moves it and lets the controllers act."""
-    file = tmp_path / "clock.json"
-    clock.simulate(file, speed=0)
-    monkeypatch.setenv("AKESO_CLOCK_FILE", str(file))
-
-    def advance(seconds=0.0):
-        clock.simulate(file, advance_ms=int(seconds * 1000))
-        cluster.tick()
-
-    return advance
 
 
 def names(cluster):

@@ -9,8 +9,10 @@ from tests.cluster.requests import (
     creating,
     deleting,
     evicting,
+    logs,
     patching,
     reading,
+    resizing,
     reviewing,
     subresources,
     watching,
@@ -18,6 +20,6 @@ from tests.cluster.requests import (
 from tests.cluster.requests.told import STORIES
 
 __all__ = [
-    "STORIES", "applying", "creating", "deleting", "evicting", "patching", "reading", "reviewing", "subresources",
-    "watching",
+    "STORIES", "applying", "creating", "deleting", "evicting", "logs", "patching", "reading", "resizing",
+    "reviewing", "subresources", "watching",
 ]  # fmt: skip

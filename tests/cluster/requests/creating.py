@@ -117,3 +117,28 @@ def methods_that_are_not_allowed(side: Side) -> None:
 def nobody_and_a_wrong_token(side: Side) -> None:
     side("GET", side.at("configmaps"), token="wrong")
     side("POST", side.at("configmaps"), configmap(), token="wrong")
+
+
+@story
+def create_what_is_no_job(side: Side) -> None:
+    once = {**POD, "restartPolicy": "Never"}
+    for spec in ({}, {"template": {"spec": POD}}, {"template": {"spec": {**POD, "restartPolicy": "Always"}}}):
+        side("POST", side.at("jobs"), {"metadata": {"name": "j"}, "spec": spec})
+        side("POST", side.at("cronjobs"), {"metadata": {"name": "c"}, "spec": {
+            "schedule": "0 0 1 1 *", "jobTemplate": {"spec": spec}}})  # fmt: skip
+    spec = {"suspend": True, "template": {"spec": once}}
+    side("POST", side.at("cronjobs"), {"metadata": {"name": "c"}, "spec": {"jobTemplate": {"spec": spec}}})
+    side("POST", side.at("jobs"), {"metadata": {"name": "j"}, "spec": spec}, quiet=True)
+    other = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": "other"}]}}}}
+    side("PATCH", side.at("jobs", "j"), other, form=STRATEGIC_PATCH)
+    side("PATCH", side.at("jobs", "j"), {"spec": {"activeDeadlineSeconds": 9}}, form=MERGE_PATCH,
+         keep=("metadata.generation", "spec.activeDeadlineSeconds"))  # fmt: skip
+
+
+@story
+def change_a_claim_that_waits(side: Side) -> None:
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "no"}
+    side("POST", side.at("persistentvolumeclaims"), {"metadata": {"name": "c"}, "spec": claim}, quiet=True)
+    for size in ("2Gi", "1Mi", "1Gi"):
+        side("PATCH", side.at("persistentvolumeclaims", "c"), {"spec": {"resources": {"requests": {"storage": size}}}},
+             form=MERGE_PATCH, keep=("spec.resources",))  # fmt: skip

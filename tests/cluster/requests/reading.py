@@ -39,6 +39,13 @@ def each_kind_is_made_and_read(side: Side) -> None:
         "deployments": deployment("x"), "replicasets": replicaset("x", 0), "statefulsets": stateful,
         "daemonsets": daemon, "jobs": {"spec": {"suspend": True, "template": job_pod}},
         PDB: budget("x", minAvailable=1), "horizontalpodautoscalers": autoscaler("x"),
+        "cronjobs": {"spec": {
+            "schedule": "0 0 1 1 *", "suspend": True,
+            "jobTemplate": {"metadata": {"labels": {"a": "b"}}, "spec": {"template": job_pod}},
+        }},
+        "networkpolicies": {"spec": {"podSelector": {"matchLabels": {"a": "b"}}, "policyTypes": ["Ingress", "Egress"]}},
+        "limitranges": {"spec": {"limits": [{"type": "Pod", "max": {"memory": "1Gi"}}]}},
+        "resourcequotas": {"spec": {"hard": {"configmaps": "100"}}},
     }  # fmt: skip
     for plural, bare in bodies.items():
         body = {**bare, "metadata": {"labels": {"l": "1"}, **bare.get("metadata", {}), "name": "x"}}
