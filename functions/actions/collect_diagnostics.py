@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from shared.action.declare import Action, Example, Rule
+from shared.action.declare import Action, Example
 from shared.model.facts import Facts
 from shared.model.plan import Plan, Refusal
 
@@ -17,11 +17,6 @@ class CollectDiagnostics(Action):
     risk = "none"
     kind = "read"
     scopes = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Pod", "Node", "PersistentVolumeClaim")
-    rbac = (
-        Rule("", "events", ("list",)),
-        Rule("", "pods/log", ("get",)),
-        Rule("apps", "replicasets", ("list",)),
-    )
     examples: ClassVar = (
         Example("a crash loop", _FACTS, {}),
         Example("a node", {"taken_at": 0, "scope": {"kind": "Node", "name": "n1", "uid": "n-1"}}, {}),

@@ -111,7 +111,7 @@ class Attempt:
         """Nothing is written: a person is told, and with `read` what was seen is kept for him."""
         scene = None
         if self._action.kind == "read":
-            facts = snapshot.take(self._here.kube, self._grant.scope, None, stop_namespace=self._home)
+            facts = self._facts()
             if facts is None:
                 return self._end(step, Ended("skipped", "the target is gone", reason="not-found"))
             scene = evidence.collect(self._here.kube, facts.scope, facts)
@@ -451,7 +451,8 @@ class Attempt:
             grant=self._data.grant,
             recovered={
                 "id": grant.id, "incident": grant.incident, "scope": grant.scope.key, "action": grant.action,
-                "kind": "write" if plan.writes else "none", "mode": grant.mode, "of": grant.of, "family": "", "epoch": grant.epoch,
+                "kind": "write" if plan.writes else "none", "mode": grant.mode, "of": grant.of, "family": "",
+                "epoch": grant.epoch,
                 "cooldown": self._action.cooldown_s * 1000, "soak": self._action.soak_s * 1000,
                 "until_in": self._lasts_s * 1000, "plan": self._data.plan.model_dump_json(),
                 "namespace": grant.scope.namespace, "start_by": grant.start_by, "finish_by": grant.finish_by,

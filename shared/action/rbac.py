@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from shared.action.declare import Action, Rule
 from shared.errors import MalformedError
-from shared.kube import details
+from shared.kube import details, evidence, note
 from shared.kube.rights import base
 
 _GROUP: Final = re.compile(r"|[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -42,7 +42,8 @@ def rules(action: Action) -> list[dict[str, Any]]:
         return []
     for rule in action.rbac:
         _check(action.name, rule)
-    read = [*base(action.scopes), *details.rights(action.details, action.scopes)]
+    read = [*base(action.scopes), *details.rights(action.details, action.scopes), *evidence.rights(action.scopes)]
+    read += note.RIGHTS if action.writes else ()
     said = [(rule.group, rule.resource, verb) for rule in action.rbac for verb in rule.verbs]
     merged: dict[tuple[str, str], list[str]] = {}
     for group, resource, verb in dict.fromkeys([*read, *said]):

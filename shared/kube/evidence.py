@@ -5,7 +5,7 @@ must never stand in a remedy's way: it does not raise, what cannot be read is na
 seconds. Values of an environment are never taken along, and whatever somebody else wrote is made fit to be shown.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
@@ -38,20 +38,7 @@ from shared.model.facts import Facts, PodFacts, Scope
 if TYPE_CHECKING:
     from shared.kube.client import Kube
 
-# What a look needs, by group, resource and verb; of the last ones each scope needs its own kind's.
-RIGHTS: Final = (
-    ("", "events", "list"),
-    ("", "pods", "get"),
-    ("", "pods/log", "get"),
-    ("", "nodes", "get"),
-    ("apps", "replicasets", "list"),
-    ("apps", "deployments", "get"),
-    ("apps", "statefulsets", "get"),
-    ("apps", "daemonsets", "get"),
-    ("apps", "replicasets", "get"),
-    ("batch", "jobs", "get"),
-    ("", "persistentvolumeclaims", "get"),
-)
+_WITH_PODS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "Pod"})
 REQUESTS: Final = 12
 SECONDS: Final = 5.0  # after which nothing more is asked
 
@@ -119,6 +106,14 @@ class _Look:
         if self._left <= 0:
             return f"not asked for: {REQUESTS} requests are the limit"
         return "" if monotonic() < self._until else f"not asked for: {SECONDS:.0f} s are the limit"
+
+
+def rights(scopes: Iterable[str]) -> list[tuple[str, str, str]]:
+    """What a look at scopes of these kinds needs beside their facts: group, resource and verb."""
+    found = [("", "events", "list")]
+    if _WITH_PODS & set(scopes):
+        found += [("", "pods", "get"), ("", "pods/log", "get"), ("", "nodes", "get")]
+    return [*found, ("apps", "replicasets", "list")] if "Deployment" in scopes else found
 
 
 def collect(kube: "Kube", scope: Scope, facts: Facts) -> Evidence | None:

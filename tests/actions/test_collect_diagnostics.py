@@ -20,7 +20,7 @@ def planned(kind):
 
 class TestItsRights:
     def test_are_those_of_the_evidence_and_of_the_facts(self):
-        assert {*evidence.RIGHTS, *base(ACTION.scopes)} == GIVEN
+        assert {*evidence.rights(ACTION.scopes), *base(ACTION.scopes)} == GIVEN
 
 
 class TestItsPlan:

@@ -102,7 +102,7 @@ def world(kubeconfig, tmp_path_factory):
     for source in (*HOME.folder.glob("*.py"), ROOT / "tests" / "fixtures" / "action28.py"):
         shutil.copy(source, folder)
     text = (ROOT / "tests" / "fixtures" / "action28.py").read_text()
-    text = text.replace('"action28"', f'"{GREEDY}"').replace("rbac = (", 'rbac = (Rule("", "events", ("list",)),')
+    text = text.replace('"action28"', f'"{GREEDY}"').replace("rbac = (", 'rbac = (Rule("", "configmaps", ("list",)),')
     (folder / f"{GREEDY}.py").write_text(text)
     text = (ROOT / "tests" / "fixtures" / "action28.py").read_text()
     text = text.replace('"action28"', f'"{CURIOUS}"').replace('scopes = ("Deployment",)', f"scopes = {KINDS_OF_SCOPE}")
@@ -163,19 +163,37 @@ def run_of(world, action, subject):
     return Run(world, action, subject, plan)
 
 
+def own(action):
+    """What it says itself that it needs, beside what is derived for each."""
+    return {(rule.group, rule.resource, "", verb) for rule in action.rbac for verb in rule.verbs}
+
+
 def piece_of(world, account, part):
     return next(one for one in world.pieces(account) if one[2:] == part)
 
 
 def needs(world, action, piece, subjects):
-    """Whether a step fails for want of it: on some subject in a rehearsal, or else in a whole run."""
+    """Whether something is wanting without it: in a rehearsal, in the evidence, or in a whole run and its Event."""
     account = executor_name(action.name)
-    runs = [run_of(world, action, it) for it in subjects(action)]
+    those = subjects(action)
+    runs = [run_of(world, action, it) for it in those]
     with world.without(account, piece):
-        if any(run.rehearse().refused_by_rights for run in runs):
+        if any(run.rehearse().refused_by_rights for run in runs) or any(blind(world, account, it) for it in those):
             return True
         subjects.spent(action)
-        return any(run.go().refused_by_rights for run in runs)
+        return any(run.go().refused_by_rights for run in runs) or not all(told(world, it) for it in those)
+
+
+def blind(world, account, subject):
+    found = evidence.collect(world.kube(account), subject.scope, look(world, subject.scope))
+    return any("is forbidden" in what for what in found.missing)
+
+
+def told(world, subject):
+    """Whether an Event on it says what was done."""
+    path = f"/api/v1/namespaces/{subject.scope.namespace or 'default'}/events"
+    found = world.api.ok("GET", path, fieldSelector=f"involvedObject.uid={subject.scope.uid}")["items"]
+    return any(event["source"].get("component") == "akeso" for event in found)
 
 
 def left(found):
@@ -285,6 +303,8 @@ class TestRightsAreMinimal:
 
     @pytest.mark.parametrize(("action", "part"), PARTS.values(), ids=PARTS)
     def test_without_any_one_of_them_a_step_fails(self, world, subjects, action, part):
+        if not world.emulated and part not in own(action) and action is not FURTHER:
+            pytest.skip("what is derived is asked for by one action on a real cluster")
         piece = piece_of(world, executor_name(action.name), part)
 
         assert needs(world, action, piece, subjects), f"no step of {action.name} needs {piece}: it has a rule too many"
@@ -295,7 +315,7 @@ class TestRightsAreMinimal:
 
         unneeded = [str(piece) for piece in world.pieces(account) if not needs(world, greedy, piece, subjects)]
 
-        assert unneeded == ["list events"]
+        assert unneeded == ["list configmaps"]
 
 
 class TestRightsOfDetails:

@@ -128,8 +128,8 @@ class TestWhatIsCreated:
         assert made_job["spec"]["template"] == spec["jobTemplate"]["spec"]["template"]
         assert made_job["metadata"]["labels"]["task"] == "backup"
         assert notes(made_job)["by"] == "hand"
+        other = {**write.after, "from": {**source, "uid": "another"}}
         with pytest.raises(NotFound):
-            other = {**write.after, "from": {**source, "uid": "another"}}
             apply(write.model_copy(update={"after": other}), mark=f"{OTHER}/0")
 
     def test_is_deleted_by_its_undo_and_nothing_else_is(self, cluster, kube, wall, apply):
