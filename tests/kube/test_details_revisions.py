@@ -94,3 +94,20 @@ class TestFingerprint:
 
     def test_is_another_one_for_another_template(self):
         assert fingerprint(seen.template("a")) != fingerprint(seen.template("b"))
+
+
+class TestOnACluster:
+    def test_the_template_of_the_deployment_is_found_again_in_its_history(self, cluster, kube):
+        cluster.deployment("shop", "web", 2, ready_after=0)
+        cluster.tick()
+        cluster.tick()
+        container = {"name": "app", "image": "registry.example/web:2"}
+        cluster.edit("Deployment", "shop", "web", {"spec": {"template": {"spec": {"containers": [container]}}}})
+        cluster.tick()
+        cluster.tick()
+        found = cluster.get("Deployment", "shop", "web")
+
+        history = revisions.look(kube, seen.WEB, found).revisions
+
+        assert [(one.number, one.current) for one in history] == [(2, True), (1, False)]
+        assert history[0].template == fingerprint(found["spec"]["template"]) != history[1].template
