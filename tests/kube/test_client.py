@@ -85,8 +85,10 @@ class TestRequests:
         to.delete("Namespace", "", "shop", uid="u-1")
 
         (sent,) = server.seen
-        assert (sent.method, sent.path) == ("DELETE", "/api/v1/namespaces/shop")
+        assert (sent.method, sent.path) == ("DELETE", "/api/v1/namespaces/shop?propagationPolicy=Background")
         assert json.loads(sent.body)["preconditions"] == {"uid": "u-1"}
+        to.delete("Namespace", "", "shop", uid="u-1", resource_version="7")
+        assert json.loads(server.seen[-1].body)["preconditions"] == {"uid": "u-1", "resourceVersion": "7"}
 
     def test_nothing_is_asked_but_what_was_asked_for(self, to, server):
         to.get("Deployment", "shop", "web")
