@@ -22,13 +22,15 @@ from shared.state.transitions import Cause
 from shared.sweep.due import publish_due
 from shared.sweep.outage import BLIND, FORGETFUL, Outage
 from shared.sweep.targets import count
+from shared.sweep.temporary import remember
 from shared.telemetry import log
 
 RECONCILE_MS = 300_000
 
 _log = log.get("akeso.sweeper")
 _blind, _forgetful = Outage(BLIND), Outage(FORGETFUL)
-_reconciled = {"at": 0}  # of this one warm process; another one compares once more, which costs nothing
+# Of this one warm process; another one does it once more, which costs nothing.
+_reconciled, _looked = {"at": 0}, {"at": 0}
 
 
 def sweep(event: Event, data: Model, here: Here) -> Outcome:
@@ -72,6 +74,7 @@ def _beside(here: Here, cause: Cause, *, hydrated: bool) -> None:
     parts: tuple[tuple[str, Callable[[], object]], ...] = (
         ("not reconciled", partial(_reconcile, here, cause, hydrated=hydrated)),
         ("targets not counted", partial(count, here, cause)),
+        ("temporary changes not looked for", partial(_look_for_temporary, here, cause, hydrated=hydrated)),
         ("not sealed", partial(seal_new, here, cause)),
     )
     for otherwise, part in parts:
@@ -86,6 +89,13 @@ def _reconcile(here: Here, cause: Cause, *, hydrated: bool) -> None:
     if here.settings.alertmanager.url and (hydrated or now - _reconciled["at"] >= RECONCILE_MS):
         reconcile(here, cause)
         _reconciled["at"] = now
+
+
+def _look_for_temporary(here: Here, cause: Cause, *, hydrated: bool) -> None:
+    now = clock.now_ms()
+    if hydrated or now - _looked["at"] >= RECONCILE_MS:
+        remember(here, cause)
+        _looked["at"] = now
 
 
 sweeper = serve("sweeper", sweep, accepts="pings")

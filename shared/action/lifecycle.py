@@ -20,8 +20,9 @@ from shared.kube import evidence
 from shared.kube import facts as snapshot
 from shared.kube import write as kube_write
 from shared.kube.errors import Conflict, KubeError, NotFound, Refused, Throttled
-from shared.kube.mark import FENCED
+from shared.kube.mark import FENCED, Stay
 from shared.kube.note import note
+from shared.model.base import canonical
 from shared.model.facts import Facts, ObjectRef
 from shared.model.grant import Grant
 from shared.model.plan import Plan, Refusal, Write
@@ -238,7 +239,7 @@ class Attempt:
             field_manager=self._manager,
             resource_version=version,
             dry_run=dry_run,
-            until=self._until,
+            stay=self._stay,
         )
 
     @property
@@ -247,9 +248,12 @@ class Attempt:
         return 0 if self._undo else self._data.plan.until_s or self._action.until_s
 
     @property
-    def _until(self) -> str:
+    def _stay(self) -> Stay | None:
+        if not self._lasts_s:
+            return None
+        kept = {"grant": self._data.grant, "plan": self._data.plan.model_dump(mode="json", exclude_defaults=True)}
         # By the grant and not by the clock, so that a repeated write says the same.
-        return clock.iso(self._grant.start_by + self._lasts_s * 1000) if self._lasts_s else ""
+        return Stay(clock.iso(self._grant.start_by + self._lasts_s * 1000), canonical(kept).decode())
 
     def _write(self, write: Write, step: int, *, fresh: bool) -> Done | Ended | Later:
         """The step's effect, exactly once: read, precondition, write; on a conflict look again, three times at most."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 from shared.kube.client import Kube
 from shared.kube.errors import NotFound
 from shared.kube.kinds import KINDS
-from shared.kube.mark import MADE, MARK, TEMPORARY, UNTIL
+from shared.kube.mark import KEPT, MADE, MARK, TEMPORARY, UNTIL, Stay
 from shared.model.base import canonical, sha256
 from shared.model.plan import Write
 
@@ -31,7 +31,7 @@ def maker(write: Write, attempt: str) -> str:
     return str(write.before["attempt"]) if write.verb == "delete" else attempt
 
 
-def body(kube: Kube, write: Write, *, mark: str, until: str) -> Object:
+def body(kube: Kube, write: Write, *, mark: str, stay: Stay | None) -> Object:
     """The object to be created, marked. Raises NotFound when what it is a copy of is gone."""
     attempt = mark.partition("/")[0]
     given = dict(write.after)
@@ -40,8 +40,13 @@ def body(kube: Kube, write: Write, *, mark: str, until: str) -> Object:
     if source and made is None:
         raise NotFound(f"{source['kind']} {source['name']} is gone")
     meta = _merged(made.get("metadata"), given.get("metadata"))
-    notes = {**(meta.get("annotations") or {}), MARK: mark, MADE: attempt, **({UNTIL: until} if until else {})}
-    labels = {**(meta.get("labels") or {}), **({TEMPORARY: "true"} if until else {})}
+    notes = {
+        **(meta.get("annotations") or {}),
+        MARK: mark,
+        MADE: attempt,
+        **({UNTIL: stay.until, KEPT: stay.kept} if stay else {}),
+    }
+    labels = {**(meta.get("labels") or {}), **({TEMPORARY: "true"} if stay else {})}
     meta |= {"name": name_of(write, attempt), "annotations": notes, "labels": labels}
     return {**made, "apiVersion": KINDS[write.target.kind].api, "kind": write.target.kind, "metadata": meta}
 

@@ -3,16 +3,24 @@
 Here is only what the notes are and how a JSON patch sets them; who may write is not decided here.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 MARK: Final = "akeso.dev/attempt"  # <grant>/<step> of the newest write
 UNDO: Final = "akeso.dev/undo"  # the same, where that write took something back
 MADE: Final = "akeso.dev/made-by"  # the grant that has created it
 UNTIL: Final = "akeso.dev/until"  # ISO time after which a temporary change is taken back
+KEPT: Final = "akeso.dev/temporary-by"  # the grant and the plan of a temporary change, in case Redis forgets them
 TEMPORARY: Final = "akeso.dev/temporary"  # label, so that temporary changes can be listed
 FENCED: Final = "/fenced"
 
 Object = dict[str, Any]
+
+
+class Stay(NamedTuple):
+    """How a temporary change is known: until when (ISO time), and what made it (for `KEPT`)."""
+
+    until: str
+    kept: str
 
 
 def annotations(found: Object) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 from shared.kube import made
 from shared.kube.client import Kube
 from shared.kube.errors import Conflict, NotFound
-from shared.kube.mark import FENCED, MADE, MARK, TEMPORARY, UNDO, UNTIL, annotations, notes
+from shared.kube.mark import FENCED, KEPT, MADE, MARK, TEMPORARY, UNDO, UNTIL, Stay, annotations, notes
 from shared.model.base import Model, canonical
 from shared.model.plan import Write
 
@@ -77,21 +77,21 @@ def apply(
     field_manager: str,
     resource_version: str,
     dry_run: bool,
-    until: str = "",
+    stay: Stay | None = None,
 ) -> None:
-    """Make the write, marked, exactly on the version that `read` saw; `until`: the ISO time of a temporary one's end.
+    """Make the write, marked, exactly on the version that `read` saw; `stay`: it is temporary.
 
     Raises Conflict when the object is another or another version by now, NotFound when it is gone, Refused or
     Throttled when the API will not, KubeDown when there was no answer: if that is `unclear`, it may have happened.
     """
     if write.verb == "create":
-        body = made.body(kube, write, mark=mark, until=until)
+        body = made.body(kube, write, mark=mark, stay=stay)
         kube.create(write.target.kind, write.target.namespace, body, dry_run=dry_run, field_manager=field_manager)
         return
     if write.verb in _LEAVING or write.sub:
         marked = mark_first(
             kube, write, mark=mark, undo=undo, field_manager=field_manager, resource_version=resource_version,
-            dry_run=dry_run, until=until,
+            dry_run=dry_run, stay=stay,
         )  # fmt: skip
         version = resource_version if dry_run else marked
         if write.verb == "evict":
@@ -103,19 +103,19 @@ def apply(
             _patch(kube, write, version, change, field_manager=field_manager, dry_run=dry_run, sub=write.sub)
         return
     found = _expect(kube, write, resource_version, mark)
-    operations = [*_said(found, write, mark, until, undo=undo), *_change(kube, write, found)]
+    operations = [*_said(found, write, mark, stay, undo=undo), *_change(kube, write, found)]
     _patch(kube, write, resource_version, operations, field_manager=field_manager, dry_run=dry_run)
 
 
 def mark_first(
     kube: Kube, write: Write, *, mark: str, undo: bool, field_manager: str, resource_version: str,
-    dry_run: bool = False, until: str = "",
+    dry_run: bool = False, stay: Stay | None = None,
 ) -> str:  # fmt: skip
     """Put the mark on an object whose write cannot carry it. Answers the object's new resourceVersion."""
     found = _expect(kube, write, resource_version, mark)
     if annotations(found).get(MARK) == mark:  # by a run that is gone; every write needs a mark that is new
         return resource_version
-    said = _said(found, write, mark, until, undo=undo)
+    said = _said(found, write, mark, stay, undo=undo)
     after = _patch(kube, write, resource_version, said, field_manager=field_manager, dry_run=dry_run, mark=mark)
     return str(after["metadata"]["resourceVersion"])
 
@@ -244,13 +244,13 @@ def _change(kube: Kube, write: Write, found: Object) -> list[Object]:
     return [*tests, change]
 
 
-def _said(found: Object, write: Write, mark: str, until: str, *, undo: bool) -> list[Object]:
+def _said(found: Object, write: Write, mark: str, stay: Stay | None, *, undo: bool) -> list[Object]:
     """Operations that say whose write it is, and until when it is meant; what is taken back no longer says it."""
     values, labels = {MARK: mark, UNDO: mark if undo else ""}, {}
-    if until or undo:
-        values[UNTIL] = until
+    if stay or undo:
+        values |= {UNTIL: stay.until if stay else "", KEPT: stay.kept if stay else ""}
         if write.path != "/metadata/labels":  # whoever changes all labels has this one among them
-            labels[TEMPORARY] = "true" if until else ""
+            labels[TEMPORARY] = "true" if stay else ""
     return notes(found, values, labels)
 
 

@@ -30,6 +30,7 @@ from shared.people import who
 from shared.secrets import Secrets
 from shared.settings import Settings
 from shared.sweep.targets import KINDS as COUNTED
+from shared.sweep.temporary import KINDS as TEMPORARY_KINDS
 from tests.contract.live_run import Run
 from tests.contract.live_subject import look, mirror, no_mirror
 from tests.contract.live_world import built
@@ -407,7 +408,9 @@ def facts(world, kube, seen, named):
 
 
 def sweeper(world, kube, seen):
-    return all(kube.count(kind) >= 0 for kind in COUNTED) and loads(world, kube)
+    counts = all(kube.count(kind) >= 0 for kind in COUNTED)
+    finds = all(isinstance(kube.list(kind, labels="akeso.dev/temporary=true"), list) for kind in TEMPORARY_KINDS)
+    return counts and finds and loads(world, kube)
 
 
 def loads(world, kube):

@@ -24,7 +24,7 @@ MORE_THAN_BARE = {
     "verifier": 530,
     "escalate": 300,
     "deadletter": 220,
-    "sweeper": 650,
+    "sweeper": 655,
     "api": 620,
 }
 NO_KUBERNETES = {"intake", "router", "guard", "escalate", "deadletter"}

@@ -7,20 +7,21 @@ import pytest
 from shared.kube import made
 from shared.kube import write as writing
 from shared.kube.errors import Conflict, NotFound, Refused
-from shared.kube.mark import MADE, MARK, TEMPORARY, UNDO, UNTIL
+from shared.kube.mark import KEPT, MADE, MARK, TEMPORARY, UNDO, UNTIL, Stay
 from shared.model.facts import ObjectRef
 from shared.model.plan import Plan, Write
 
+STAY = Stay("2026-12-01T00:00:00Z", "{}")
 MINE, OTHER = "grant-1", "grant-2"
 WALL = {"spec": {"podSelector": {"matchLabels": {"app": "web"}}, "policyTypes": ["Ingress"]}}
 
 
 @pytest.fixture
 def apply(kube):
-    def apply(write, *, mark=f"{MINE}/0", undo=False, dry_run=False, until="", version=None):
+    def apply(write, *, mark=f"{MINE}/0", undo=False, dry_run=False, stay=None, version=None):
         seen = writing.read(kube, write, mark.partition("/")[0])
         writing.apply(
-            kube, write, mark=mark, undo=undo, field_manager="akeso-test", dry_run=dry_run, until=until,
+            kube, write, mark=mark, undo=undo, field_manager="akeso-test", dry_run=dry_run, stay=stay,
             resource_version=seen.resource_version if version is None else version,
         )  # fmt: skip
 
@@ -256,18 +257,18 @@ class TestWhatIsMeantForATime:
         node = cluster.put("Node", "", {"metadata": {"name": "n1"}, "spec": {"podCIDR": "10.0.0.0/24"}})
         cordon = Write(verb="patch", target=ref(node), path="/spec/unschedulable", before=None, after=True)
 
-        apply(cordon, until="2026-12-01T00:00:00Z")
+        apply(cordon, stay=STAY)
         found = cluster.get("Node", "", "n1")
         assert notes(found)[UNTIL] == "2026-12-01T00:00:00Z"
         assert found["metadata"]["labels"][TEMPORARY] == "true"
 
         apply(*Plan(writes=(cordon,)).inverse(MINE).writes, mark="grant-3/0", undo=True)
         found = cluster.get("Node", "", "n1")
-        assert UNTIL not in notes(found)
+        assert not {UNTIL, KEPT} & notes(found).keys()
         assert TEMPORARY not in (found["metadata"].get("labels") or {})
 
     def test_is_a_label_on_what_is_created(self, cluster, wall, apply):
-        apply(wall, until="2026-12-01T00:00:00Z")
+        apply(wall, stay=STAY)
 
         assert cluster.all("NetworkPolicy", "shop", f"{TEMPORARY}=true")
 

@@ -267,3 +267,39 @@ class TestTheClient:
             with pytest.raises(UnavailableError) as caught:
                 ask()
             assert caught.value.reason == "redis"
+
+
+class TestTemporaryChanges:
+    """That the cluster tells of after Redis has forgotten them."""
+
+    ONE = {  # noqa: RUF012
+        "id": "grant-lost", "incident": "inc-lost", "scope": "Node/n1", "action": "cordon_node", "namespace": "",
+        "plan": "{}", "inverse": '{"writes":[]}', "inverse_hash": "h",
+    }  # fmt: skip
+
+    def told(self, world, in_ms=HOUR):
+        world.load(hydrate=False, temporary=[{**self.ONE, "until": world.now + in_ms}])
+
+    def test_are_taken_back_at_their_time(self, world):
+        self.told(world)
+
+        assert world.due("revert") == {"grant-lost": HOUR}
+        assert world.attempt("grant-lost")["inverse"] == self.ONE["inverse"]
+        answer = world.undo("grant-lost", "inc-lost", scope="Node/n1", plan_hash="h", namespace="")
+        assert answer["decision"] == "approved"
+
+    def test_that_are_known_are_not_told_twice(self, world):
+        self.told(world)
+        self.told(world, 2 * HOUR)
+
+        assert world.due("revert") == {"grant-lost": HOUR}
+
+    def test_that_were_taken_back_are_not_put_again(self, world):
+        self.told(world)
+        answer = world.undo("grant-lost", "inc-lost", scope="Node/n1", plan_hash="h", namespace="")
+        world.begin(answer)
+        world.finish(answer, "succeeded")
+
+        self.told(world)
+
+        assert world.due("revert") == {}

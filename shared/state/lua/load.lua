@@ -4,9 +4,11 @@
 -- req.policy   flat fields as `shared.state` makes them (revision, attempts, rate_minute, ...), absent: keep
 -- req.stop     {mode, reason, by, since, scopes {"namespace.shop": "stop: why", ...}} as the ConfigMap says
 -- req.targets  {count}: workloads and nodes of the cluster, by which a share of failing ones is judged
+-- req.temporary {{id, incident, scope, action, namespace, plan, inverse, inverse_hash, until}, ...}: changes that the
+--              cluster says are meant for a time, by the guard's own signature; those that nobody here knows are put back
 -- req.hydrate  true only when policy and stop came from Kubernetes just now; embargo (span), people_before (bool)
 -- Returns      {"state":"lost"} | {"state":"kept"|"renewed"|"hydrated", "epoch"}
--- The epoch is renewed by every hydration, stop, freeze and resume, so that no earlier grant is ever begun.
+-- Puts: revert. The epoch is renewed by every hydration, stop, freeze and resume, so that no earlier grant is ever begun.
 
 local lost = not hydrated
 if lost and not (req.hydrate and history) then return '{"state":"lost"}' end
@@ -60,6 +62,18 @@ if lost then
 end
 if lost or changed then redis.call('HSET', P .. ':epoch', 'value', req.fresh) end
 if req.targets then set(k('targets'), DAY, { count = req.targets.count, at = now }) end
+for _, one in ipairs(req.temporary or {}) do
+  if redis.call('EXISTS', k('attempt', one.id)) == 0 then
+    set(k('attempt', one.id), TTL_ATTEMPT, {
+      id = one.id, incident = one.incident, scope = one.scope, action = one.action, namespace = one.namespace,
+      plan = one.plan, inverse = one.inverse, inverse_hash = one.inverse_hash, kind = 'write', mode = 'do',
+      state = 'finished', outcome = 'succeeded', finished_at = now, at = now, recovered = '1',
+      result = cjson.encode({ outcome = 'succeeded', recovered = true, incident = one.incident, action = one.action }),
+    })
+    due_put('revert', one.id, one['until'], { incident = one.incident, attempt = one.id })
+    audit(one.incident, 'recovered', { attempt = one.id, action = one.action, text = 'temporary' })
+  end
+end
 hydrated = true
 weather()
 return cjson.encode({ state = state, epoch = redis.call('HGET', P .. ':epoch', 'value') })
