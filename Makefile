@@ -7,7 +7,7 @@ RIG := $(BIN)/python -m tests.cluster.rig
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint test-faults test-cluster cluster mutants bench lock clean
+.PHONY: help setup run test lint test-faults test-cluster cluster mutants bench docs lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,6 +47,9 @@ mutants: $(STAMP) ## break each line that a promise rests on, and see its test g
 
 bench: $(STAMP) ## measure, print and write build/bench.jsonl
 	$(BIN)/python -m tests.perf.bench
+
+docs: $(STAMP) ## write a page of each action into build/docs, from what it declares
+	$(BIN)/akeso actions --pages build/docs
 
 lock: ## resolve the dependencies anew into locks/ (needs uv on the path)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml -o locks/runtime.txt

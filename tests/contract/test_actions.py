@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from shared.action.catalogue import Catalogue
+from shared.action.page import page
+from shared.action.rbac import rules
 from shared.decide.rules import TELL_ONLY
 from shared.kube.kinds import KINDS
 from shared.model.base import Model, canonical
@@ -315,6 +317,33 @@ class TestRights:
     def test_of_what_does_not_write_are_to_read(self, action):
         if not action.writes:
             assert not {verb for rule in action.rbac for verb in rule.verbs} & WRITES.keys()
+
+
+class TestPage:
+    @every_action
+    def test_tells_all_of_its_parameters_rights_and_examples(self, action):
+        text = page(action)
+
+        assert text.startswith(f"# {action.name}\n")
+        for name in action.Params.model_json_schema().get("properties", {}):
+            assert f"| {name} |" in text
+        for example in action.examples:
+            assert f"| {example.title} |" in text
+            assert not example.refusal or f"| {example.refusal} |" in text
+        for rule in rules(action):
+            assert f"| {rule['resources'][0]} |" in text
+
+    @every_action
+    def test_says_real_workload_only_with_the_test_that_shows_it(self, action):
+        assert (action.proof == "real workload") <= bool(action.proved_by)
+        if action.proved_by:
+            file, *names = action.proved_by.split("::")
+            assert names
+            tree = ast.parse((ROOT / file).read_text())
+            for name in names:
+                found = [node for node in ast.walk(tree) if getattr(node, "name", "") == name.partition("[")[0]]
+                assert found, f"{action.proved_by}: there is no {name}"
+            assert action.proved_by in page(action)
 
 
 class TestIsolation:

@@ -62,7 +62,8 @@ SECRETS = {
     "verifier": EVERYBODY,
     "escalate": EVERYBODY | {"ticket-token"},
     "deadletter": EVERYBODY | {"ticket-token"},
-    "sweeper": EVERYBODY | {"ticket-token", "webhook-token", "audit.key", "audit.pub", "grant.pub", "grant-previous.pub"},
+    "sweeper": EVERYBODY
+    | {"ticket-token", "webhook-token", "audit.key", "audit.pub", "grant.pub", "grant-previous.pub"},
     "api": EVERYBODY | {"api-token", "audit.pub"},
 }
 

@@ -42,7 +42,8 @@ def cordoned(cluster):
         plan = Plan(writes=(Write(verb="patch", target=target, path="/spec/unschedulable", before=None, after=True),))
         grant = Grant(
             id=f"grant-{name}", incident="inc-1", tenant=tenant, cluster="prod", mode=mode, plan_hash=plan.hash,
-            epoch="e", scope=Scope(kind="Node", name=name, uid=target.uid), action="cordon_node", start_by=1, finish_by=2,
+            epoch="e", scope=Scope(kind="Node", name=name, uid=target.uid), action="cordon_node", start_by=1,
+            finish_by=2,
         )  # fmt: skip
         kept = {"grant": token.sign(grant, key), "plan": plan.model_dump(mode="json", exclude_defaults=True)}
         said = {KEPT: json.dumps(kept), UNTIL: END} | changed

@@ -78,6 +78,7 @@ def _test(arguments: list[str]) -> int:
     _simulator()
     with Machine() as machine:
         env = {"AKESO_RIG": str(machine.folder), "AKESO_IMAGE": str(archive)}
+        env |= {} if arguments else {"AKESO_WHOLE": "1"}
         return _pytest(machine.enter(), machine.kubeconfig, arguments, env) or built
 
 
