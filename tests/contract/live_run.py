@@ -3,6 +3,7 @@
 Every request that an action makes in production is made here in the same order, under the action's own account.
 """
 
+import json
 import secrets
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -35,26 +36,39 @@ class Result(NamedTuple):
         return by_user or (self.outcome == "unused" and self.text == "freeze is set")
 
 
-class _Ledger:
+class Ledger:
     """What Redis would say: the attempt is granted, or begun by a run that is gone; `begins`: it may be carried on."""
 
-    def __init__(self, *, begun: bool, begins: bool) -> None:
+    def __init__(self, *, begun: bool = False, begins: bool = True) -> None:
         self.result = Result("")
-        self._known: dict[str, Any] = {"state": "begun", "cursor": "0"} if begun else {"state": "granted"}
+        self._known: dict[str, Any] = {"state": "granted"}
         self._begins = begins
+        if begun:
+            self._begun(0)
+
+    def _begun(self, step: int) -> None:
+        since = self._known.get("step_since") if self._known.get("run_step") == str(step) else None
+        self._known = {
+            "state": "begun", "cursor": str(step), "run_step": str(step), "step_since": since or str(clock.now_ms()),
+        }  # fmt: skip
 
     def attempt(self, *_: Any) -> dict[str, Any]:
         return self._known
 
     def begin(self, _: Cause, *, step: int, **__: Any) -> dict[str, Any]:
         if self._begins:
-            self._known = {"state": "begun", "cursor": str(step)}
+            self._begun(step)
         return {"go": self._begins, "check": "rehearsal"}
 
     def finish(self, _: Cause, attempt: str, outcome: str, **more: Any) -> dict[str, Any]:
         self.result = Result(outcome, more.get("text") or "", more.get("resolved_by") or "")
-        self._known = {"state": "begun", "cursor": str(more.get("next_step", 0))}
-        return {"outcome": outcome, "text": self.result.text, "resolved_by": self.result.how, "incident": attempt}
+        said = {"outcome": outcome, "text": self.result.text, "resolved_by": self.result.how, "incident": attempt}
+        if outcome == "progressing":
+            waiting = "1" if more["next_step"] == more["step"] else ""
+            self._known |= {"state": "begun", "cursor": str(more["next_step"]), "waiting": waiting}
+        else:
+            self._known = {"state": "finished", "result": json.dumps(said)}
+        return said
 
 
 class Run:
@@ -79,16 +93,16 @@ class Run:
 
     def rehearse(self) -> Result:
         """All that comes before `begin`, the dry run included, and then no: nothing is written."""
-        return self._go(_Ledger(begun=False, begins=False))
+        return self.with_(Ledger(begun=False, begins=False))
 
     def go(self) -> Result:
-        return self._go(_Ledger(begun=False, begins=True))
+        return self.with_(Ledger(begun=False, begins=True))
 
     def shut_out(self) -> Result:
         """The run that began it is gone and nobody may carry it on: a late write of it must fail."""
-        return self._go(_Ledger(begun=True, begins=False))
+        return self.with_(Ledger(begun=True, begins=False))
 
-    def _go(self, ledger: _Ledger) -> Result:
+    def with_(self, ledger: Ledger) -> Result:
         self._here.state = ledger
         cause = Cause("executor", "test", self._grant.id, "t", "c")
         for _ in self.plan.writes or [None]:
