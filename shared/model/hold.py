@@ -19,6 +19,7 @@ GROUP: Final = "akeso.dev"
 RESOURCE: Final = "remediations"
 
 _LAST: Final = 250_000_000_000_000  # ms, in the year 9892: the last that can be shown
+_SHOWN: Final = 400  # characters of one value
 
 M = TypeVar("M", bound=Model)
 
@@ -121,16 +122,35 @@ def who_may(action: str, scope: str) -> str:
 
 def difference(plan: Plan) -> list[str]:
     """Show the plan field by field: `-` is what there is, `+` what there would be."""
-    return [line for write in plan.writes for line in _difference(write)]
+    lines = [line for write in plan.writes for line in _difference(write)]
+    return [*lines, f"  taken back after {plan.until_s // 60} min"] if plan.until_s else lines
 
 
 def _difference(write: Write) -> list[str]:
     target = "/".join(part for part in (write.target.kind, write.target.namespace, write.target.name) if part)
+    if write.verb == "watch":
+        return [f"  waits for at most {write.patience_s} s until it has arrived"]
     if write.verb == "evict":
         return [f"  {target}", "- this pod, evicted"]
+    if write.verb == "create":
+        source = write.after.get("from") if isinstance(write.after, dict) else None
+        return [f"  {target}", f"+ created, {_copied(source)}" if source else f"+ created: {_cut(write.after)}"]
+    if write.verb == "copy":
+        return [f"  {target} {write.path}", f"- {_copied(write.before)}", f"+ {_copied(write.after)}"]
+    if write.verb != "patch":
+        return [f"  {target}", f"- {write.verb}"]
     lines = [f"  {target} {write.path}"]
-    lines += [f"- {write.before}"] if write.before is not None else []
-    return lines + ([f"+ {write.after}"] if write.after is not None else [])
+    lines += [f"- {_cut(write.before)}"] if write.before is not None else []
+    return lines + ([f"+ {_cut(write.after)}"] if write.after is not None else [])
+
+
+def _copied(source: Any) -> str:
+    return f"as {source.get('kind')} {source.get('name')} has it" if isinstance(source, dict) else "as another has it"
+
+
+def _cut(value: Any) -> str:
+    text = json.dumps(value) if isinstance(value, dict | list) else str(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def _json(text: str | None) -> Any:
