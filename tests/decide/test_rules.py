@@ -24,9 +24,8 @@ WELL = {"waiting": "", "ready": True, "crashed": True}
 
 
 class TestShippedRules:
-    def test_ten_of_which_four_write_and_three_restrain(self):
+    def test_some_write_and_some_restrain(self):
         rules = shipped()
-        assert len(rules) == 10
         assert sum(rule.action != TELL_ONLY for rule in rules) >= 4
         assert sum(rule.action == TELL_ONLY for rule in rules) >= 3
 
