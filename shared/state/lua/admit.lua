@@ -10,7 +10,7 @@
 -- req.command              what a person may type instead, for what is only suggested
 -- req.start_in, run_in, cooldown, soak, until_in (spans)
 -- req.dry                  true: only the answer with all checks, nothing is moved or stored; with incident "" and
---                          family and severity about one that would only be opened
+--                          family and severity about one that would only be opened; severities: of a recorded one
 -- Returns  {"decision":"approved","grant":id,"epoch","start_by","finish_by","fence","policy","risk"}
 --          {"decision":"held","hold":id,"deadline","risk","needs"}
 --          {"decision":"denied","check","limit","used","retry_at","text","risk"}
@@ -81,7 +81,7 @@ local ASKED = {
 local DECISIONS = 1000
 local function note(decision)
   if none then return end
-  local asked = { family = incident.family, severity = incident.severity }
+  local asked = { family = incident.family, severity = incident.severity, severities = severe }
   for _, name in ipairs(ASKED) do asked[name] = req[name] end
   if #asked.approvers == 0 then asked.approvers = nil end
   local key = k('decisions')
