@@ -102,6 +102,13 @@ def read_stop(kube: Kube, namespace: str, of: Iterable[str] = ()) -> Halt:
     return halt(data, of)
 
 
+def is_marked(kube: Kube, scope: Scope) -> bool:
+    """Whether the scope, or its namespace, carries the mark that keeps every machine away. Raises KubeError."""
+    places = [(scope.kind, scope.namespace, scope.name)]
+    places += [("Namespace", "", scope.namespace)] if scope.namespace else []
+    return any(_PROTECTED in _marks(kube.get(*place) or {}) for place in places)
+
+
 def _marks(thing: Object) -> dict[str, str]:
     meta = _part(thing, "metadata")
     return _strings(meta.get("labels")) | _strings(meta.get("annotations"))

@@ -6,6 +6,7 @@ from typing import Any, cast
 from shared import clock
 from shared.event import publish
 from shared.event.here import Here
+from shared.kube.facts import is_marked
 from shared.model.facts import Scope
 from shared.model.hold import Hold
 from shared.people import find, timeline, told
@@ -98,7 +99,8 @@ def undo(here: Here, asks: Caller, ask: UndoAsk) -> dict[str, Any]:
     entry = _entry(settled)
     if entry is None:
         raise NoError("the undo was not taken")
-    published = at_once(here, lambda: publish.undo_event(entry, stored))
+    scope = Scope.of_key(stored.get("scope", ""))
+    published = at_once(here, lambda: publish.undo_event(entry, stored, protected=is_marked(here.kube, scope)))
     return {"attempt": ask.attempt, "incident": entry["incident"], "by": by, "published": published}
 
 
