@@ -104,9 +104,9 @@ def read_stop(kube: Kube, namespace: str, of: Iterable[str] = ()) -> Halt:
 
 def is_marked(kube: Kube, scope: Scope) -> bool:
     """Whether the scope, or its namespace, carries the mark that keeps every machine away. Raises KubeError."""
-    places = [(scope.kind, scope.namespace, scope.name)]
-    places += [("Namespace", "", scope.namespace)] if scope.namespace else []
-    return any(_PROTECTED in _marks(kube.get(*place) or {}) for place in places)
+    found = [kube.get(scope.kind, scope.namespace, scope.name)]
+    found += [kube.get("Namespace", "", scope.namespace)] if scope.namespace else []
+    return any(_PROTECTED in _marks(thing or {}) for thing in found)
 
 
 def _marks(thing: Object) -> dict[str, str]:

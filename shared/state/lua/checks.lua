@@ -245,6 +245,7 @@ local CHECKS = {
     return not blank(incident.attempt) or not blank(incident.soak) or not blank(incident.undo)
   end },
   { name = 'expired', none = true, judge = function()
+    if num(req.voice_until) > 0 and now > req.voice_until then return true, nil, nil, 0, 'asked for too long ago' end
     if num(req.expires) == 0 then return end
     return now > req.expires, nil, nil, now
   end },
