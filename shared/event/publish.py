@@ -107,7 +107,7 @@ def _request(entry: Entry) -> RequestedData:
     elif entry.get("wish"):
         # Refused for now: the wish is kept, for as long as it is still meant.
         wish = Wish.model_validate_json(entry["wish"])
-        wish = wish.model_copy(update={"voice_until": int(entry.get("voice_until", 0))})
+        wish = wish.model_copy(update={"voice_until": int(str(entry.get("voice_until", 0)))})
     else:
         wish = Wish(reason="retry")
     return RequestedData(incident=entry.get("incident", ""), wish=wish)
