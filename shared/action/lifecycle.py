@@ -145,8 +145,11 @@ class Attempt:
         self._before = facts
         if self._halts(facts.stop_mode):
             return Ended("unused", self._halted() or f"{facts.stop_mode} is set")
+        if facts.protected:  # since the grant; it binds an undo as well, of which the guard sees no mark
+            return Ended("skipped", "it, or its namespace, is marked akeso.dev/protected now", reason="protected")
         if not self._undo:
-            if facts.autonomy in ("off", "observe") or (facts.autonomy == "suggest" and not self._grant.approvers):
+            asks = facts.autonomy in ("suggest", "approve") and not self._grant.approvers
+            if facts.autonomy in ("off", "observe") or asks:
                 return Ended("skipped", f"autonomy is {facts.autonomy} now", reason="protected")
             planned = self._action.plan(facts, self._action.Params.model_validate(self._data.params))
             if isinstance(planned, Refusal):

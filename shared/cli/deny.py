@@ -16,4 +16,6 @@ def command(
 ) -> None:
     """Say no to what an incident waits for, as the person that your token names."""
     said = _ask.post(f"v1/holds/{_ask.part(what)}/deny", {"hold": hold, "reason": reason})
-    _out.show_json(said) if as_json else _out.say(f"deny: {said['hold']} of {said['incident']}, by {said['by']}")
+    _out.show_json(said) if as_json else _out.say(
+        f"deny: {said['hold'] or 'the run'} of {said['incident']}, by {said['by']}"
+    )

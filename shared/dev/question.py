@@ -36,6 +36,7 @@ class Question(BaseModel):
     action: str = Field(min_length=1, max_length=63)
     family: str | None = Field(default="", max_length=100)
     severity: str | None = Field(default="", max_length=100)
+    severities: list[str] | None = Field(default=None, min_length=1, max_length=100)  # of all that had joined
     kind: Literal["write", "none"] = "write"
     mode: Literal["do", "undo"] = "do"
     of: str = Field(default="", max_length=100)

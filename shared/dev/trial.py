@@ -94,6 +94,7 @@ class Trial:
         key = f"{PREFIX}:{TENANT}:{CLUSTER}:incident:{incident}"
         told = {"id": incident, "state": "open", "scope": asked["scope"], "people": ""}
         told |= {name: str(asked.get(name) or "") for name in ("family", "severity")}
+        told["severities"] = json.dumps(asked["severities"]) if asked.get("severities") else ""
         write = self._state.store.read
         write("HSET", key, *itertools.chain.from_iterable(told.items()))
         write("HDEL", key, "attempt", "soak", "undo", "hold", "stage")

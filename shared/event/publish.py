@@ -105,33 +105,39 @@ def _request(entry: Entry) -> RequestedData:
             approvers=tuple(entry["approvers"]), approved_hash=entry["approved_hash"],
         )  # fmt: skip
     elif entry.get("wish"):
-        wish = Wish.model_validate_json(entry["wish"])  # refused for now: the wish is kept
+        # Refused for now: the wish is kept, for as long as it is still meant.
+        wish = Wish.model_validate_json(entry["wish"])
+        wish = wish.model_copy(update={"voice_until": int(str(entry.get("voice_until", 0)))})
     else:
         wish = Wish(reason="retry")
     return RequestedData(incident=entry.get("incident", ""), wish=wish)
 
 
-def undo_proposal(entry: Entry, attempt: dict[str, str]) -> Emit:
-    """The proposal that takes an attempt back by its stored inverse; nobody plans an undo."""
+def undo_proposal(entry: Entry, attempt: dict[str, str], *, protected: bool = False) -> Emit:
+    """The proposal that takes an attempt back by its stored inverse; nobody plans an undo.
+
+    `protected`: whether its object carries the mark, where whoever publishes may look; the executor does in any case.
+    """
     scope = Scope.of_key(attempt["scope"])
     now = clock.now_ms()
     data = ProposedData(
         incident=entry["incident"], scope=scope, family=attempt.get("family", ""), mode="undo", of=entry["ref"],
         action=attempt["action"], params=json.loads(attempt.get("params") or "{}"),
-        plan=Plan.model_validate_json(attempt["inverse"]), judged=Judged(taken_at=now, autonomy="auto"),
+        plan=Plan.model_validate_json(attempt["inverse"]),
+        judged=Judged(taken_at=now, autonomy="auto", protected=protected),
         declared=Declared(risk="low", cooldown_s=int(attempt.get("cooldown") or 0) // 1000, soak_s=0),
         confidence=1, reasoning=f"takes back {entry['ref']}", proposer="undo",
     )  # fmt: skip
     return Emit("remediation.proposed", data, incident=entry["incident"], action=attempt["action"])
 
 
-def undo_event(entry: Entry, attempt: dict[str, str]) -> Event:
+def undo_event(entry: Entry, attempt: dict[str, str], *, protected: bool = False) -> Event:
     """The event of a `revert` entry, to be signed and posted. Raises MalformedError as `event_of`.
 
     `attempt` is what Redis holds of it, perhaps nothing.
     """
     with _readable(entry):
         return first(
-            SOURCE, undo_proposal(entry, attempt), id=_id(entry), tenant=entry["tenant"], cluster=entry["cluster"],
-            correlation=entry["incident"],
+            SOURCE, undo_proposal(entry, attempt, protected=protected), id=_id(entry), tenant=entry["tenant"],
+            cluster=entry["cluster"], correlation=entry["incident"],
         )  # fmt: skip

@@ -20,6 +20,7 @@ from shared.model.base import canonical
 API: Final = "akeso.dev/v1"
 KIND: Final = "RemediationPolicy"
 NAME: Final = "akeso"  # of the one object
+HOME: Final = "akeso-system"  # where it is, unless the installation says otherwise
 MAX_TEXT: Final = 64 * 1024  # characters
 _MOST: Final = 20  # faults told of one policy
 _PATTERNS: Final = {
@@ -64,13 +65,13 @@ _Loader.add_implicit_resolver(
 )  # fmt: skip
 
 
-def read(text: str, actions: Collection[str] | None = None) -> Policy:
-    """Read the policy in that YAML text; the empty text is the defaults.
+def read(text: str, actions: Collection[str] | None = None, home: str = HOME) -> Policy:
+    """Read the policy in that YAML text, bare or as the Kubernetes object; the empty text is the defaults.
 
     With `actions` (all names of the catalogue) one that does not exist is refused as well.
     Raises MalformedError (reason `policy`) with one line that names every wrong or unknown key.
     """
-    return _given(*_read(lambda: parse(text), actions))
+    return _given(*_read(lambda: _unwrapped(parse(text), home), actions))
 
 
 def of_value(value: Any, actions: Collection[str] | None = None) -> Policy:
@@ -85,7 +86,7 @@ def of_spec(spec: Any, actions: Collection[str] | None = None) -> Policy:
 
 def of_file(text: str, actions: Collection[str] | None = None) -> tuple[Policy | None, list[str]]:
     """The policy in a file, bare or as the Kubernetes object, or everything that is wrong with it, one line each."""
-    return _read(lambda: _unwrapped(parse(text)), actions)
+    return _read(lambda: _unwrapped(parse(text), HOME), actions)
 
 
 def revision(text: str) -> str:
@@ -122,7 +123,7 @@ def _read(values: Callable[[], Any], actions: Collection[str] | None) -> tuple[P
     return policy, []
 
 
-def _unwrapped(value: Any) -> Any:
+def _unwrapped(value: Any, home: str) -> Any:
     if not isinstance(value, dict) or not {"apiVersion", "kind"} & set(value):
         return value
     if (value.get("apiVersion"), value.get("kind")) != (API, KIND):
@@ -130,6 +131,8 @@ def _unwrapped(value: Any) -> Any:
     meta = value.get("metadata")
     if not isinstance(meta, dict) or meta.get("name") != NAME:
         raise _refused(f"only the {KIND} named {NAME} is ever read")
+    if meta.get("namespace", home) != home:
+        raise _refused(f"only the {KIND} in namespace {home} is ever read, not one in {str(meta['namespace'])[:63]}")
     return value.get("spec")
 
 

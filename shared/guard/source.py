@@ -1,12 +1,13 @@
 """Where the policy in force comes from: the object RemediationPolicy `akeso`, else the ConfigMap `akeso-policy`.
 
-The ConfigMap is for clusters without our CRD. Once an object was in force, its absence is no policy: whoever deletes it
-must not thereby lift every limit that it had. Nothing is judged here, and nothing is written.
+The ConfigMap is for clusters without our CRD. Once one of them was in force, its absence is no policy: whoever deletes
+it, or empties it, must not thereby lift every limit that it had. Nothing is judged here, and nothing is written.
 """
 
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
+from shared.action.catalogue import Catalogue
 from shared.errors import MalformedError
 from shared.event.here import Here
 from shared.guard import policy_read
@@ -18,6 +19,7 @@ from shared.state.client import PREFIX
 
 CONFIGMAP: Final = "akeso-policy"
 KEY: Final = "policy.yaml"
+_EMPTY: Final = policy_read.revision("")  # of the defaults, where nobody has written any
 
 
 class Found(NamedTuple):
@@ -32,17 +34,21 @@ class Found(NamedTuple):
 def find(here: Here) -> Found:
     """Raise KubeError when Kubernetes does not answer, UnavailableError when Redis does not."""
     home = here.settings.kube.namespace
+    actions = Catalogue.home(here.settings.actions_dir).names()  # one that does not exist is limited by nobody
     try:
         kept = here.kube.get(KIND, home, NAME)
     except Refused as error:  # the stop must be loaded all the same
         return Found("object", "unread", None, f"{KIND} {NAME} cannot be read: {error.reason}")
     if kept is not None:
         spec = kept.get("spec") or {}
-        return _read("object", policy_read.spec_revision(spec), lambda: policy_read.of_spec(spec))
-    if here.state.store.read("HGET", f"{PREFIX}:policy", "origin") == "object":
+        return _read("object", policy_read.spec_revision(spec), lambda: policy_read.of_spec(spec, actions))
+    known = here.state.store.hash(f"{PREFIX}:policy")
+    if known.get("origin") == "object":
         return Found("object", "gone", None, f"{KIND} {NAME} is gone; apply one with `spec: {{}}` for the defaults")
     text = (read_configmap(here.kube, home, CONFIGMAP) or {}).get(KEY, "")
-    return _read("configmap", policy_read.revision(text), lambda: policy_read.read(text))
+    if not text.strip() and known.get("revision", _EMPTY) != _EMPTY:
+        return Found("configmap", "gone", None, f"{CONFIGMAP} has no {KEY}; write `{{}}` there for the defaults")
+    return _read("configmap", policy_read.revision(text), lambda: policy_read.read(text, actions, home))
 
 
 def _read(origin: Literal["object", "configmap"], revision: str, read: Callable[[], Policy]) -> Found:

@@ -102,6 +102,13 @@ def read_stop(kube: Kube, namespace: str, of: Iterable[str] = ()) -> Halt:
     return halt(data, of)
 
 
+def is_marked(kube: Kube, scope: Scope) -> bool:
+    """Whether the scope, or its namespace, carries the mark that keeps every machine away. Raises KubeError."""
+    found = [kube.get(scope.kind, scope.namespace, scope.name)]
+    found += [kube.get("Namespace", "", scope.namespace)] if scope.namespace else []
+    return any(_PROTECTED in marks(thing or {}) for thing in found)
+
+
 def _autonomy(labels: dict[str, str]) -> Autonomy:
     value = labels.get(AUTONOMY, "")
     return cast("Autonomy", value) if value in get_args(Autonomy) else "observe"

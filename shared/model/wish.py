@@ -17,3 +17,4 @@ class Wish(Model):
     approvers: tuple[str, ...] = ()
     hold: str = ""
     approved_hash: str = ""
+    voice_until: int = 0  # ms; until when a run that had to wait is still what somebody wants; 0: not yet known

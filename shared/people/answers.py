@@ -6,14 +6,17 @@ from typing import Any, cast
 from shared import clock
 from shared.event import publish
 from shared.event.here import Here
+from shared.kube.facts import is_marked
 from shared.model.facts import Scope
 from shared.model.hold import Hold
+from shared.model.wish import Wish
 from shared.people import find, timeline, told
 from shared.people.asks import HoldAsk, UndoAsk
 from shared.people.find import Place
 from shared.people.no import NoError
 from shared.people.now import at_once
 from shared.people.who import Caller, allow, signed
+from shared.state.client import PREFIX
 from shared.state.transitions import Entry, Settled
 
 _LOOKED = 500  # of the audit's last lines, for what became of a hold
@@ -22,15 +25,17 @@ _LOOKED = 500  # of the audit's last lines, for what became of a hold
 def answer(here: Here, asks: Caller, name: str, word: str, ask: HoldAsk) -> dict[str, Any]:
     """Answer a hold, named by itself or by its incident, with `approve` or `deny`.
 
+    A no to a run that waits for its time takes it back.
     Raises NotThereError for the incident, NoError when none such waits, NotAllowedError.
     """
     place = find.held(here, name) if name.startswith("hold-") else find.incident(here, name)
     waits = Hold.of(here.state.store.hash(place.key("hold")))
     meant = ask.hold or (name if name.startswith("hold-") else waits.id if waits else "")
     scope = here.state.store.read("HGET", place.key("incident"), "scope") or ""
-    action = waits.action if waits else ""
+    run = _run(here, place) if word == "deny" and not meant else None
+    action = waits.action if waits else run.action if run else ""
     allow(here, asks, word, namespace=Scope.of_key(scope).namespace, action=action)
-    if waits is None or waits.id != meant:
+    if not run and (waits is None or waits.id != meant):
         raise NoError(_became(here, place, meant))
     by = signed(asks, ask)
     settled = here.state.settle(
@@ -98,8 +103,17 @@ def undo(here: Here, asks: Caller, ask: UndoAsk) -> dict[str, Any]:
     entry = _entry(settled)
     if entry is None:
         raise NoError("the undo was not taken")
-    published = at_once(here, lambda: publish.undo_event(entry, stored))
+    scope = Scope.of_key(stored.get("scope", ""))
+    published = at_once(here, lambda: publish.undo_event(entry, stored, protected=is_marked(here.kube, scope)))
     return {"attempt": ask.attempt, "incident": entry["incident"], "by": by, "published": published}
+
+
+def _run(here: Here, place: Place) -> Wish | None:
+    """Read what a person has asked for there and what waits for its time; None when nothing does."""
+    member = f"retry|{place.tenant}|{place.cluster}|{place.id}"
+    kept = json.loads(here.state.store.read("HGET", f"{PREFIX}:due:entries", member) or "{}").get("wish")
+    wish = Wish.model_validate_json(kept) if kept else None
+    return wish if wish and wish.reason == "run" else None
 
 
 def _entry(settled: Settled) -> Entry | None:

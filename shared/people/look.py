@@ -48,7 +48,8 @@ def judged(here: Here, cause: Cause, data: TriagedData, choice: Choice, plan: Pl
     """Ask the guard by `admit` itself, dry: decision, check, limit, used, retry_at, text, policy."""
     action = Catalogue.home(here.settings.actions_dir).load(choice.action)
     proposal = judge.proposal(data, choice, plan, action)
-    return dict(here.state.admit(cause, **judge.request(proposal, dry=True)))
+    severity = data.alert.labels.get("severity", "")[:32] if data.alert else ""
+    return dict(here.state.admit(cause, **judge.request(proposal, dry=True), severity=severity))
 
 
 def summary(facts: Facts) -> dict[str, Any]:

@@ -59,6 +59,43 @@ class TestWhichOneCounts:
         assert in_force(world, "attempts") == "1"
         assert "RemediationPolicy akeso is gone" in told(world)[0]
 
+    @pytest.mark.parametrize("text", ["", " \n", None])
+    def test_emptying_the_configmap_lifts_none_of_its_limits(self, world, text):
+        configmap(world, "attempts_per_day: 1")
+        configmap(world, text)
+
+        assert in_force(world, "attempts") == "1"
+        assert "akeso-policy has no policy.yaml" in told(world)[0]
+
+    def test_deleting_the_configmap_lifts_none_of_its_limits(self, world):
+        configmap(world, "attempts_per_day: 1")
+        world.cluster.delete("ConfigMap", HOME, "akeso-policy")
+        world.sweep()
+
+        assert in_force(world, "attempts") == "1"
+        assert "write `{}` there for the defaults" in told(world)[0]
+
+    def test_the_defaults_are_taken_back_to_in_so_many_words(self, world):
+        configmap(world, "attempts_per_day: 1")
+        configmap(world, "{}")
+
+        assert in_force(world, "attempts") == "3"
+
+    def test_a_configmap_that_was_always_empty_may_go(self, world):
+        world.cluster.delete("ConfigMap", HOME, "akeso-policy")
+        world.sweep()
+
+        assert (in_force(world, "attempts"), told(world)) == ("3", [])
+
+    def test_the_form_of_an_object_is_read_in_the_configmap_as_well(self, world):
+        head = "apiVersion: akeso.dev/v1, kind: RemediationPolicy"
+        configmap(world, f"{{{head}, metadata: {{name: akeso, namespace: {HOME}}}, spec: {{attempts_per_day: 2}}}}")
+        assert in_force(world, "attempts") == "2"
+
+        configmap(world, f"{{{head}, metadata: {{name: akeso, namespace: shop}}, spec: {{attempts_per_day: 9}}}}")
+        assert in_force(world, "attempts") == "2"
+        assert "not one in shop" in told(world)[0]
+
     def test_an_unchanged_policy_is_expanded_anew_at_each_sweep(self, world, tmp_path, monkeypatch):
         file = tmp_path / "clock.json"
         monkeypatch.setenv("AKESO_CLOCK_FILE", str(file))
@@ -88,6 +125,7 @@ class TestOneThatCannotBeRead:
             {"attempts_per_day": "1"},
             {"working_hours": {"days": ["mon"], "timezone": "Mars/Base"}},
             {"rules": [{"name": "r", "autonomy": False}]},
+            {"rules": [{"name": "r", "autonomy": "off", "actions": ["restart_pods"]}]},
         ],
     )
     def test_leaves_the_last_good_one_in_force_and_tells_people(self, world, spec):
@@ -99,6 +137,13 @@ class TestOneThatCannotBeRead:
         assert (in_force(world, "attempts"), in_force(world, "hold")) == ("2", '["*"]')
         (reason,) = told(world)
         assert "is refused, the last good one stays in force: policy: " in reason
+
+    def test_because_it_names_an_action_that_does_not_exist_is_refused_in_the_configmap_too(self, world):
+        configmap(world, "attempts_per_day: 2")
+        configmap(world, "hold: [restart_pods]")
+
+        assert (in_force(world, "attempts"), in_force(world, "hold")) == ("2", "[]")
+        assert "no action 'restart_pods', did you mean restart_pod?" in told(world)[0]
 
     def test_is_told_once_and_another_one_again(self, world):
         configmap(world, "attempts: 1")

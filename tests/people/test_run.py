@@ -2,6 +2,8 @@
 
 import pytest
 
+from shared import clock
+
 RUN = {
     "action": "scale_deployment",
     "target": {"kind": "Deployment", "namespace": "shop", "name": "checkout"},
@@ -93,3 +95,23 @@ class TestRealRun:
         before = world.keys()
         assert world.ask("POST", "v1/run", {**RUN, "dry_run": False})[0] == 404
         assert world.keys() == before
+
+
+class TestARunThatWaits:
+    @pytest.fixture
+    def incident(self, world):
+        """A run that the guard lets wait, because state was lost of late."""
+        world.checkout()
+        world.here.state.store.read("HSET", "{akeso}:epoch", "embargo_until", clock.now_ms() + 60_000)
+        return go(world)[1][0].incident
+
+    def test_can_be_taken_back_by_whoever_may_say_no(self, world, incident):
+        nobody = world.person("eve", "run", "get")
+        assert world.ask("POST", f"v1/holds/{incident}/deny", {"reason": "not now"}, token=nobody)[0] == 403
+        said = world.ok("POST", f"v1/holds/{incident}/deny", {"reason": "not now"}, token=world.person("bo", "deny"))
+        assert (said["by"], said["hold"]) == ("bo", "")
+        assert world.audit(incident)[-2:] == ["deny", "closed"]
+        assert world.ask("POST", f"v1/holds/{incident}/deny", {"reason": "not now"})[0] == 409
+
+    def test_takes_no_yes(self, world, incident):
+        assert world.ask("POST", f"v1/holds/{incident}/approve", {"reason": "now"})[0] == 409

@@ -97,6 +97,10 @@ class TestARefusal:
         world.policy(protected_namespaces=("shop",))
         self.refused(world, grant, "protected")
 
+    def test_of_an_object_that_the_policy_protects_meanwhile(self, world, grant):
+        world.policy(protected_objects=("*/shop/w*",))
+        self.refused(world, grant, "protected")
+
     @pytest.mark.parametrize("became", ["closed", "quiet"])
     def test_when_the_incident_is_not_open_any_more(self, world, incident, grant, became):
         world.redis.hset(world.key("incident", incident), "state", became)
@@ -191,6 +195,7 @@ class TestAnUndo:
         world.redis.hset(world.key("scope", sha1(SCOPE)), "lease", "grant-other")
         assert world.begin(undo) == {"go": False, "check": "lease"}
 
-    def test_keeps_out_of_what_is_protected(self, world, undo):
-        world.policy(protected_namespaces=("shop",))
+    @pytest.mark.parametrize("policy", [{"protected_namespaces": ("shop",)}, {"protected_objects": (SCOPE,)}])
+    def test_keeps_out_of_what_is_protected(self, world, undo, policy):
+        world.policy(**policy)
         assert world.begin(undo) == {"go": False, "check": "protected"}

@@ -5,12 +5,13 @@
 -- req.expires (ms, 0: never), taken_at (ms), autonomy, approvers (list), approved_hash, manual (a person's run)
 -- req.paused, rolling_out, changed_by, changed_at (ms)  the last hand that was not ours; protected: the object's own mark
 -- req.touches {unit, count, population, pool, pool_population}, namespace_pods, width (scope|namespace|node)
+-- req.voice_until (ms, 0: not yet known)  of a person's run that had to wait: until when it is still meant
 -- req.turn ("up"|"down"|""), resources (bool), risk {part: points}, price (opaque), author (of a person's run)
 -- req.rule, proposer, reasoning   for the audit
 -- req.command              what a person may type instead, for what is only suggested
 -- req.start_in, run_in, cooldown, soak, until_in (spans)
 -- req.dry                  true: only the answer with all checks, nothing is moved or stored; with incident "" and
---                          family and severity about one that would only be opened
+--                          family and severity about one that would only be opened; severities: of a recorded one
 -- Returns  {"decision":"approved","grant":id,"epoch","start_by","finish_by","fence","policy","risk"}
 --          {"decision":"held","hold":id,"deadline","risk","needs"}
 --          {"decision":"denied","check","limit","used","retry_at","text","risk"}
@@ -81,7 +82,7 @@ local ASKED = {
 local DECISIONS = 1000
 local function note(decision)
   if none then return end
-  local asked = { family = incident.family, severity = incident.severity }
+  local asked = { family = incident.family, severity = incident.severity, severities = severe }
   for _, name in ipairs(ASKED) do asked[name] = req[name] end
   if #asked.approvers == 0 then asked.approvers = nil end
   local key = k('decisions')
@@ -143,6 +144,9 @@ if check then
     redis.call('PEXPIRE', key, TTL_INCIDENT)
     req.wish = nil
   end
+  -- What a person asked for is for that time: he may have forgotten it by the next day, and it is his word that counts.
+  local voice = num(req.voice_until) > 0 and req.voice_until or now + num(policy.approval_ms)
+  local waits = retry_at > 0 and not (req.manual and retry_at > voice)
   if undo then
     if retry_at > 0 then
       due_put('revert', req.of, retry_at, { incident = req.incident, attempt = req.of })
@@ -156,9 +160,9 @@ if check then
       tell(req.incident, 'undo refused: ' .. check .. '; akeso undo ' .. req.of)
       close_if_quiet(incident, 'undo refused')
     end
-  elseif retry_at > 0 and incident.id and incident.state == 'open' then
+  elseif waits and incident.id and incident.state == 'open' then
     due_put('retry', req.incident, retry_at > now and retry_at or now + 1000, {
-      incident = req.incident, wish = req.wish, check = check,
+      incident = req.incident, wish = req.wish, check = check, voice_until = req.manual and req.wish and voice or nil,
     })
   elseif check == 'suggest' then
     tell(req.incident, 'suggested: ' .. req.command)
@@ -166,9 +170,10 @@ if check then
     tell(req.incident, 'would have done: ' .. req.command)
   elseif check ~= 'live' and check ~= 'incident' then
     tell(req.incident, 'not done: ' .. req.action .. ' refused by ' .. check
-      .. (text and text ~= '' and ' (' .. text .. ')' or ''))
+      .. (text and text ~= '' and ' (' .. text .. ')' or '')
+      .. (retry_at > 0 and not waits and ' for longer than a run is still meant: ask again' or ''))
   end
-  if not undo and retry_at == 0 and incident.family == 'manual' then close_if_quiet(incident, 'refused') end
+  if not undo and not waits and incident.family == 'manual' then close_if_quiet(incident, 'refused') end
   return remember({
     decision = 'denied', check = check, limit = limit, used = used, retry_at = retry_at, text = text,
     policy = policy.revision, risk = risk,

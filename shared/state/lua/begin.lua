@@ -34,7 +34,7 @@ if not none then
   if lease[1] ~= attempt.id or lease[2] ~= attempt.fence or num(req.fence) ~= num(attempt.fence) then
     return no('lease')
   end
-  if is_protected(attempt.namespace or '') then return no('protected') end
+  if is_protected(attempt.namespace or '', attempt.scope) then return no('protected') end
 end
 if attempt.state == 'granted' then
   if now > num(attempt.start_by) then return no('start-by') end

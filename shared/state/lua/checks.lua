@@ -32,16 +32,41 @@ local function any(patterns, value)
   return false
 end
 
-local function first_rule()
-  for _, rule in ipairs(list(policy.rules)) do
-    if any(rule.a, req.action) and any(rule.n, req.namespace) and any(rule.k, target_kind)
-      and any(rule.s, incident.severity or '') then
-      return rule
+-- How bad it is: all that was ever said of the incident; for a person's run, of what is open on its scope. '' is what
+-- nobody knows.
+local function severities()
+  if not manual then return req.severities or severities_of(incident) end
+  local found = {}
+  for _, id in ipairs(redis.call('SMEMBERS', k('open-on', redis.sha1hex(req.scope)))) do
+    for _, one in ipairs(severities_of(hash(incident_key(id)))) do found[#found + 1] = one end
+  end
+  return #found > 0 and found or req.severities or { req.severity or '' }
+end
+local severe = severities()
+
+-- The first rule that fits; of one that nobody knows every rule by severity on the way to it as well.
+local function rules_of(severity)
+  local found = {}
+  for _, one in ipairs(list(policy.rules)) do
+    if any(one.a, req.action) and any(one.n, req.namespace) and any(one.k, target_kind) then
+      local fits = any(one.s, severity)
+      if fits or severity == '' then found[#found + 1] = one end
+      if fits then break end
     end
   end
-  return {}
+  return found
 end
-local rule = first_rule()
+
+-- The strictest of all that fit, each word by itself.
+local rule = {}
+for _, severity in ipairs(severe) do
+  for _, one in ipairs(rules_of(severity)) do
+    if one.autonomy and LEVELS[one.autonomy] < LEVELS[rule.autonomy or 'auto'] then
+      rule.autonomy, rule.text = one.autonomy, one.text
+    end
+    if num(one.approvers) > num(rule.approvers) then rule.approvers = one.approvers end
+  end
+end
 
 -- The least of what the label, the policy and, unless a person runs it, the ladder allow.
 local level = LEVELS[req.autonomy] and req.autonomy or 'off'
@@ -220,6 +245,7 @@ local CHECKS = {
     return not blank(incident.attempt) or not blank(incident.soak) or not blank(incident.undo)
   end },
   { name = 'expired', none = true, judge = function()
+    if num(req.voice_until) > 0 and now > req.voice_until then return true, nil, nil, 0, 'asked for too long ago' end
     if num(req.expires) == 0 then return end
     return now > req.expires, nil, nil, now
   end },

@@ -9,6 +9,7 @@ local function keep(incident)
   for _, part in ipairs({ 'firing', 'tried', 'told', 'pending', 'attempts-of' }) do
     redis.call('PEXPIRE', k(part, incident), TTL_INCIDENT)
   end
+  redis.call('PEXPIRE', k('open-on', redis.sha1hex(redis.call('HGET', key, 'scope') or '')), TTL_INCIDENT)
   redis.call('PEXPIRE', k('failing'), TTL_INCIDENT)
   local name = redis.call('HGET', key, 'name')
   if name then redis.call('PEXPIRE', k('name', name), TTL_INCIDENT) end
@@ -17,6 +18,22 @@ local function keep(incident)
     redis.call('PEXPIRE', k('starts', fingerprint), TTL_INCIDENT)
     redis.call('PEXPIRE', k('firing-of', fingerprint), TTL_INCIDENT)
   end
+end
+
+-- Words of how bad it is, in their order; of others nobody knows the place.
+local SEVERE = { none = 1, info = 2, warning = 3, error = 5, critical = 6 }
+local SEVERITIES = 8
+
+-- All that have ever been said of an incident; never none.
+local function severities_of(incident)
+  local found = list(incident.severities)
+  return #found > 0 and found or { incident.severity or '' }
+end
+
+-- The worse of two for people to read; rules are asked about each, because two words may have no order.
+local function worse(one, other)
+  local function place(word) return word == '' and 0 or SEVERE[word] or 4 end
+  return place(other) > place(one) and other or one
 end
 
 local function touch(incident, fields)
@@ -66,6 +83,14 @@ local function failing(incident, by)
   redis.call('PEXPIRE', key, TTL_INCIDENT)
 end
 
+-- What a person's run on the scope is judged by as well.
+local function stands(incident)
+  if incident.family == 'manual' then return end
+  local key = k('open-on', redis.sha1hex(incident.scope))
+  redis.call('SADD', key, incident.id)
+  redis.call('PEXPIRE', key, TTL_INCIDENT)
+end
+
 local function close(incident, how)
   if incident.state == 'closed' then return end
   withdraw(incident)
@@ -77,6 +102,7 @@ local function close(incident, how)
   touch(incident.id, { state = 'closed', closed_at = now, closed_how = how })
   incident.state = 'closed'
   failing(incident, -1)
+  redis.call('SREM', k('open-on', redis.sha1hex(incident.scope or '')), incident.id)
   redis.call('SREM', P .. ':open', req.tenant .. SEP .. req.cluster .. SEP .. incident.id)
   audit(incident.id, 'closed', { how = how })
   count('incidents_closed_total|how=' .. how)

@@ -191,9 +191,13 @@ local function attempts_left(scope, family)
 end
 
 -- The patterns come from the policy; what is built in stands among them and cannot be taken away.
-local function is_protected(namespace)
-  for _, pattern in ipairs(cjson.decode(redis.call('HGET', P .. ':policy', 'protected') or '[]')) do
+local function is_protected(namespace, scope)
+  local said = redis.call('HMGET', P .. ':policy', 'protected', 'protected_objects')
+  for _, pattern in ipairs(cjson.decode(said[1] or '[]')) do
     if string.match(namespace, pattern) then return true end
+  end
+  for _, pattern in ipairs(scope and cjson.decode(said[2] or '[]') or {}) do
+    if string.match(scope, pattern) then return true end
   end
   return false
 end

@@ -56,6 +56,7 @@ local function create(scope, family, fields)
     redis.call('PEXPIRE', k('new'), DAY)
   end
   failing({ family = family, scope = scope, namespace = fields.namespace }, 1)
+  stands(fields)
   audit(id, 'opened', { scope = scope, family = family, people = fields.people, severity = fields.severity })
   count('incidents_opened_total|family=' .. family)
   return hash(incident_key(id))
@@ -87,6 +88,16 @@ local function leave(id)
   if redis.call('SCARD', k('firing', id)) == 0 then last_gone(incident, 'moved') end
 end
 
+-- One more among the severities; what is too many to be kept is one that nobody knows.
+local function joined(known, said)
+  if #known >= SEVERITIES then said = '' end
+  for _, one in ipairs(known) do
+    if one == said then return known end
+  end
+  known[#known + 1] = said
+  return known
+end
+
 local function add(incident)
   local before = redis.call('GET', k('fingerprint', req.fingerprint))
   if before and before ~= incident.id then leave(before) end
@@ -100,7 +111,12 @@ local function add(incident)
     redis.call('HSET', k('ledger', req.ledger), 'incident', incident.id)
   end
   incident.state, incident.alert = 'open', req.alert or incident.alert or ''
-  touch(incident.id, { state = incident.state, alert = incident.alert })
+  local said = req.severity or ''
+  incident.severity = worse(incident.severity or '', said)
+  touch(incident.id, {
+    state = incident.state, alert = incident.alert, severity = incident.severity,
+    severities = cjson.encode(joined(severities_of(incident), said)),
+  })
 end
 
 if req.what == 'firing' then
@@ -141,6 +157,7 @@ if req.what == 'firing' then
     touch(incident.id, { state = 'open', stage = '', hold = '' })
     redis.call('SADD', P .. ':open', req.tenant .. SEP .. req.cluster .. SEP .. incident.id)
     failing(incident, 1)
+    stands(incident)
     audit(incident.id, 'reopened', { fingerprint = req.fingerprint })
     incident = hash(incident_key(incident.id))
   else
@@ -210,8 +227,12 @@ if blank(req.incident) then
     return answer('told', req.run, { reason = why })
   end
   if not incident.id or incident.state == 'closed' then
+    local severity = ''  -- for people to read; it is judged by what is open then
+    for _, id in ipairs(redis.call('SMEMBERS', k('open-on', redis.sha1hex(req.scope)))) do
+      severity = worse(severity, redis.call('HGET', incident_key(id), 'severity') or '')
+    end
     incident = create(req.scope, 'manual', {
-      severity = 'none', object = req.object or '', namespace = req.namespace or '', people = '',
+      severity = severity, object = req.object or '', namespace = req.namespace or '', people = '',
     })
   end
   return triage(incident, true)

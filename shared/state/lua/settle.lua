@@ -3,6 +3,7 @@
 -- req.what  "verdict": attempt, known (facts could be read), healthy, worse, patience (span after the finish in which
 --           a healthy scope may wait for its alert to resolve), again (span to the next look)
 --           "approve" | "deny": incident, hold, who, reason        "expired": incident, hold
+--           a "deny" without a hold takes back a person's run that waits to be tried again
 --           "promote": scope, action, who, reason
 --           "run": incident (or scope via `body`), run, who, body (opaque RequestedData)
 --           "undo": attempt, who, reason
@@ -88,6 +89,21 @@ if req.what == 'verdict' then
     close_if_quiet(incident, 'resolved')
   end
   return remember({ verdict = verdict, incident = incident.id })
+end
+
+if req.what == 'deny' and req.hold == '' then
+  local incident = hash(incident_key(req.incident))
+  local entry = redis.call('HGET', P .. ':due:entries', due_member('retry', req.incident))
+  local wish = entry and cjson.decode(entry).wish
+  if incident.family ~= 'manual' or incident.state ~= 'open' or live(incident) or not wish then
+    return remember({ no = 'no run waits there' })
+  end
+  local action = cjson.decode(wish).action
+  due_del('retry', req.incident)
+  audit(req.incident, 'deny', { action = action, who = req.who, reason = req.reason })
+  tell(req.incident, 'denied by ' .. req.who .. ': ' .. action .. ' is not done')
+  close_if_quiet(incident, 'denied')
+  return remember({ done = true })
 end
 
 if req.what == 'approve' or req.what == 'deny' or req.what == 'expired' then

@@ -1,6 +1,7 @@
 """How far the machine may go: labels, rules, the ladder, risk, and the yes of one or two people, in any order."""
 
 import itertools
+import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -18,7 +19,11 @@ RULES = (
     {"a": ["^drain$"], "k": ["^Node$"], "autonomy": "off", "text": "never"},
     {"a": ["^drain$"], "approvers": 2, "text": "four eyes"},
     {"n": ["^tw.*$"], "s": ["^warning$"], "autonomy": "approve", "text": "two"},
+    {"n": ["^one$"], "s": ["^critical$", "^page$"], "approvers": 2, "text": "bad in one"},
+    {"a": ["^scale$"], "n": ["^one$"], "s": ["^info$"], "autonomy": "off", "text": "not worth it"},
+    {"n": ["^one$"], "s": ["^.*$"], "autonomy": "auto"},
 )
+SEVERITIES = ("warning", "info", "critical", "page", "")
 ENDS = ("verified", "verified", "verified", "ineffective", "harmful", "failed", "unknown")
 PLAIN: dict[str, Any] = {
     "autonomy": "auto", "risk": {}, "manual": False, "author": "", "approvers": [], "approved_hash": "",
@@ -48,6 +53,7 @@ class Hold:
 @dataclass
 class Model:
     hours: list[tuple[int, int]]
+    severities: dict[str, set[str]] = field(default_factory=lambda: {scope: set() for scope in SCOPES})
     caps: dict[tuple[str, str], int] = field(default_factory=dict)
     records: dict[tuple[str, str], Record] = field(default_factory=dict)
     holds: dict[str, Hold] = field(default_factory=dict)
@@ -55,11 +61,27 @@ class Model:
     demoted: int = 0
     proposed: int = 0
 
+    def rule(self, scope: str, action: str) -> dict[str, Any]:
+        """What the strictest of the rules says that bind any severity which was ever told of the scope."""
+        bound: list[dict[str, Any]] = []
+        for severity in self.severities[scope]:
+            fits = [one for one in RULES if self.meets(one, scope, action)]
+            hits = [
+                number for number, one in enumerate(fits)
+                if "s" not in one or any(re.match(glob, severity) for glob in one["s"])
+            ]  # fmt: skip
+            first = hits[0] if hits else len(fits)
+            bound += fits[: first + 1] if not severity else fits[first : first + 1]
+        levels = [LEVELS.index(one.get("autonomy", "auto")) for one in bound]
+        return {
+            "autonomy": LEVELS[min(levels, default=4)],
+            "approvers": max((one.get("approvers", 1) for one in bound), default=1),
+        }
+
     @staticmethod
-    def rule(scope: str, action: str) -> dict[str, Any]:
-        if action == "drain":
-            return RULES[0] if scope.startswith("Node") else RULES[1]
-        return RULES[2] if SCOPES[scope] == "two" else {}
+    def meets(rule: dict[str, Any], scope: str, action: str) -> bool:
+        asked = {"a": action, "n": SCOPES[scope], "k": scope.partition("/")[0]}
+        return all(any(re.match(glob, value) for glob in rule.get(key, ["^"])) for key, value in asked.items())
 
     def level(self, scope: str, asked: dict[str, Any]) -> int:
         its = self.rule(scope, asked["action"]).get("autonomy", "auto")
@@ -144,6 +166,7 @@ class Ladder(Played):
         self.prints[scope] = f"{scope} {next(self.numbers)}"
         fired = self.world.fire(self.prints[scope], scope=scope, namespace=SCOPES[scope])
         self.incidents[scope] = fired["incident"]
+        self.model.severities[scope].add("warning")
 
     def ask(self, scope: str, end: str, **asked: Any) -> None:
         """Ask, and carry what was granted to its end."""
@@ -246,6 +269,15 @@ class Ladder(Played):
         self.model.caps[(scope, action)] = cap + 1
         self.model.records[(scope, action)].low = 0
         assert said["cap"] == LEVELS[cap + 1]
+
+    @rule(scope=scopes, severity=st.sampled_from(SEVERITIES))
+    def join(self, scope: str, severity: str) -> None:
+        """Another alert of the same, which has gone again at once; how bad it was is not forgotten."""
+        name = f"{scope} {next(self.numbers)}"
+        fired = self.world.fire(name, scope=scope, namespace=SCOPES[scope], severity=severity)
+        assert fired["incident"] == self.incidents[scope]
+        self.world.resolve(name)
+        self.model.severities[scope].add(severity)
 
     @rule(ms=st.sampled_from([MINUTE, HOUR]), expiring=st.booleans())
     def pass_time(self, ms: int, expiring: bool) -> None:
