@@ -151,6 +151,7 @@ class Nodes(Model):
 class Node(Model):
     ready: bool = False
     unschedulable: bool = False
+    control_plane: bool = False  # by its label
     taints: tuple[str, ...] = ()  # keys
     conditions: tuple[Condition, ...] = ()
     pool: str = ""

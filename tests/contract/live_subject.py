@@ -13,6 +13,7 @@ from shared.kube import facts as snapshot
 from shared.model.facts import Facts, ObjectRef, Scope
 from tests.cluster.api import MERGE_PATCH, until
 from tests.cluster.real import idle_pod
+from tests.contract import live_nodes
 from tests.contract.live_world import World
 
 Object = dict[str, Any]
@@ -46,6 +47,8 @@ class Subject(NamedTuple):
 
 def no_mirror(kind: str, facts: Object) -> str:
     """Why no live object can be like that; empty when one can."""
+    if kind == "Node":
+        return live_nodes.no_mirror(facts)
     if unknown := set(facts) - _MIRRORED:
         return f"no test brings {', '.join(sorted(unknown))} about"
     if kind in _REPLICATED and facts.get("replicas", {}) is None:
@@ -60,10 +63,14 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
     """
     name = f"s-{secrets.token_hex(4)}"
     if kind == "Node":
-        return _node(world)
+        node = live_nodes.make(world, facts, world.left if keep else world.end)
+        scope = Scope(kind="Node", name=node.name, uid=node.uid)
+        until(lambda: live_nodes.alike(facts, look(world, scope)), f"node {node.name} does not become what {facts} say")
+        return Subject(scope, ObjectRef(kind="Node", name=node.name, uid=node.uid), params)
     if world.emulated and kind == "DaemonSet":
-        for number in range(len(world.emulated.all("Node")), max(1, len(facts.get("pods", ())))):
-            world.emulated.node(f"n{number + 1}")  # a pod each
+        for number in range(max(1, len(facts.get("pods", ())))):  # a pod each
+            if world.emulated.get("Node", "", f"n{number + 1}") is None:
+                world.emulated.node(f"n{number + 1}")
     made = _post(world, kind, _body(world, kind, name, facts))
     if not keep:
         path = f"{_PATHS[kind].format(world.place)}/{name}"
@@ -197,15 +204,6 @@ def _leave(world: World, pod: Object) -> None:
     world.api.ok("PATCH", path, {"metadata": {"finalizers": ["akeso.dev/test"]}}, form=MERGE_PATCH)
     world.end.callback(world.api, "PATCH", path, {"metadata": {"finalizers": None}}, form=MERGE_PATCH)
     world.api.ok("DELETE", path)
-
-
-def _node(world: World) -> Subject:
-    if world.emulated and not world.emulated.all("Node"):
-        world.emulated.node("n1")
-    node = world.api.ok("GET", "/api/v1/nodes")["items"][0]
-    return Subject(
-        Scope(kind="Node", name=node["metadata"]["name"], uid=node["metadata"]["uid"]), _ref("Node", node), {}
-    )
 
 
 def _ref(kind: str, found: Object) -> ObjectRef:

@@ -89,7 +89,7 @@ WITHOUT = ["intake", "router", "guard", "escalate", "deadletter", *map(executor_
 
 # Requests of one run: for facts; then for each write, as often as it is tried, a look and the dry run, and a look, the
 # stop and the write. A patch is a look and a patch; before an eviction goes its mark.
-FACTS, SENT = 6, {"patch": 2, "evict": 3}
+FACTS, SENT = 6, {"patch": 2, "evict": 3, "drain": 12}
 EVIDENCE, NOTES = 12, 2
 
 
