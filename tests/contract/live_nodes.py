@@ -1,4 +1,4 @@
-"""A live node that is as an example's facts say, with pods that would have to leave it: made up, and never one of others.
+"""A live node that is as an example says, with pods that would have to leave it: made up, and never one of others.
 
 Nobody else's pods come there, because it has a taint, and no kubelet is behind it: what is evicted is gone at once. On
 a real cluster it is kept alive by somebody who speaks for its kubelet.
@@ -33,7 +33,7 @@ def no_mirror(facts: Object) -> str:
     node = facts.get("details", {}).get("node")
     if node is None:
         return "what is gone has no facts" if "details" in facts else ""
-    if node["in_cluster"]["schedulable"] < 2:  # noqa: PLR2004 - itself and another
+    if node["in_cluster"]["schedulable"] < 2:
         return "no test takes the nodes of others away"
     if len(node.get("pods", ())) > _SOME:
         return "so many pods are not made"
