@@ -61,7 +61,7 @@ class DrainNode(Action):
         Rule("", "pods", ("get", "patch")),
         Rule("", "pods/eviction", ("create",)),
     )
-    cooldown_s = 1800
+    cooldown_s = 900
     soak_s = 180
     run_s = 1800
     downtime_s = 60

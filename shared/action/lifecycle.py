@@ -438,7 +438,7 @@ class Attempt:
             self._note(step + 1, "succeeded")
             finished = self._finish(
                 "succeeded", step=step, next_step=step + 1, writes=self._wrote(step), resolved_by=result.how,
-                text=text or None,
+                text=text or None, **self._reminder,
             )  # fmt: skip
         else:
             text = "; ".join(part for part in (result.text, self._stays(step)) if part)
@@ -469,6 +469,11 @@ class Attempt:
                 outcome=outcome, why=f"of incident {self._grant.incident}",
                 by=" and ".join(self._grant.approvers) or "the machine by itself", field_manager=self._manager,
             )  # fmt: skip
+
+    @property
+    def _reminder(self) -> dict[str, object]:
+        plan = self._data.plan
+        return {} if self._undo or not plan.reminds else {"remind": plan.reminds, "remind_in": plan.reminds_s * 1000}
 
     def _wrote(self, step: int) -> int:
         return sum(write.writes for write in self._data.plan.writes[step : step + 1])

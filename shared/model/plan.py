@@ -69,7 +69,8 @@ class Plan(Model):
     """Ordered writes; each is one step of the executor. An empty plan writes nothing (`notify_only`).
 
     `until_s`: it is temporary and taken back after that long; 0: as the action says. `takes_back`: when it fails
-    half-way, what was done is taken back at once. `reversible`: what it does can be taken back at all.
+    half-way, what was done is taken back at once. `reversible`: what it does can be taken back at all. `reminds`: what
+    people are told after `reminds_s`, of what no machine should end.
     """
 
     writes: tuple[Write, ...] = ()
@@ -77,6 +78,8 @@ class Plan(Model):
     until_s: int = Field(default=0, ge=0, le=604_800)
     takes_back: bool = False
     reversible: bool = True
+    reminds: str = Field(default="", max_length=300)
+    reminds_s: int = Field(default=0, ge=0, le=604_800)
 
     @property
     def hash(self) -> str:

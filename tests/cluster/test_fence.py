@@ -145,7 +145,10 @@ def ground(api):
         # As open as a namespace can be, so that nothing but its protection speaks against it.
         api.ok("PATCH", f"/api/v1/namespaces/{home}", {"metadata": {"labels": {AUTONOMY: "auto"}}}, form=MERGE_PATCH)
         for place in ("home", "kube-system"):
-            spec = {"schedulerName": "nobody", "containers": [{"name": "c", "image": "busybox:1.36"}]}
+            tame = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True,
+                    "seccompProfile": {"type": "RuntimeDefault"}}  # fmt: skip
+            container = {"name": "c", "image": "busybox:1.36", "securityContext": tame}
+            spec = {"schedulerName": "nobody", "containers": [container]}
             pods = f"/api/v1/namespaces/{places[place]}/pods"
             api.ok("POST", pods, {"metadata": {"name": "akeso-test-fence"}, "spec": spec})
             made.callback(api, "DELETE", f"{pods}/akeso-test-fence")
