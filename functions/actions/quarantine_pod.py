@@ -66,7 +66,6 @@ class QuarantinePod(Action):
     examples: ClassVar = (
         Example("one of two", _FACTS, _PARAMS, writes=2),
         Example("nobody is known to enforce it", _with("unknown"), _PARAMS, refusal="unsupported"),
-        Example("somebody knows better", _with("unknown"), {**_PARAMS, "allow_unenforced": True}, writes=2),
         Example("another pod", _FACTS, {"pod": "web-7d4b9-zzzzz"}, refusal="not-found"),
         Example("with the node's own address", _with(host=True), _PARAMS, refusal="unsupported"),
         Example("made by its node", _with(mirror=True), _PARAMS, refusal="unsupported"),
