@@ -42,7 +42,7 @@ class Action(ABC):
     summary: ClassVar[str]  # one sentence, for the catalogue, the model's schema and people
     risk: ClassVar[Literal["none", "low", "medium", "high"]]
     # read: looks at the cluster and writes nothing; none: only tells, and has no business in the cluster at all
-    kind: ClassVar[Literal["patch", "evict", "create", "read", "none"]]
+    kind: ClassVar[Literal["patch", "evict", "create", "drain", "read", "none"]]
     scopes: ClassVar[tuple[str, ...]]  # kinds of scope it can heal
     Params: ClassVar[type[Model]] = NoParams  # every field bounded
     details: ClassVar[tuple[str, ...]] = ()  # fields of `Details` that it plans or judges by

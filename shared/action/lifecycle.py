@@ -11,6 +11,7 @@ import time
 from typing import Final, Literal, NamedTuple
 
 from shared import clock, failpoint
+from shared.action import drain, nodes
 from shared.action.declare import Action
 from shared.errors import BusyError, ForbiddenError
 from shared.event.here import Here
@@ -159,7 +160,10 @@ class Attempt:
         return self._rehearse(write)
 
     def _facts(self) -> Facts | None:
-        return snapshot.take(self._here.kube, self._grant.scope, None, stop_namespace=self._home, stop_of=self._stop_of)
+        return snapshot.take(
+            self._here.kube, self._grant.scope, None, stop_namespace=self._home, stop_of=self._stop_of,
+            details=self._action.details,
+        )  # fmt: skip
 
     def _rehearse(self, write: Write) -> Ended | None:
         """Let the server try it without an effect. Controllers write statuses at any time: then look again."""
@@ -262,6 +266,8 @@ class Attempt:
         """The step's effect, exactly once: read, precondition, write; on a conflict look again, three times at most."""
         if not write.writes:
             return self._watch(write)
+        if write.verb == "drain":
+            return self._drain(write, step)
         for tried in range(TRIES):
             seen = kube_write.read(self._here.kube, write, self._grant.id)
             found = self._found(seen, write, step)
@@ -300,6 +306,45 @@ class Attempt:
         if isinstance(said, Refusal):
             return Ended("failed", f"{said.reason}: {said.text}", "look", said.reason)
         return self._later(write, Later(said, "deadline")) if said else Done("look")
+
+    def _drain(self, write: Write, step: int) -> Done | Ended | Later:
+        """A node's pods go as fresh looks find them; the node carries the mark before the first one goes."""
+        mark = self._mark(step)
+        seen = kube_write.read(self._here.kube, write, self._grant.id)
+        if not seen.exists or not seen.uid_ok:
+            return Ended(
+                "failed", f"not-found: node {write.target.name} is gone or is another one", "look", "not-found"
+            )
+        if seen.mark == mark + FENCED:
+            return Ended("stopped", "a later look has shut this run out", "fence")
+        if not seen.holds:
+            return Ended("failed", f"changed: node {write.target.name} is not cordoned any more", "look", "changed")
+        if halted := self._halted():
+            return Ended("stopped", halted)
+        try:
+            if seen.mark != mark:
+                self._apply(write, step, seen.resource_version, dry_run=False)
+            look = drain.some(
+                self._here.kube, write, mark=mark, field_manager=self._manager, own={self._home, nodes.HOME},
+                may=lambda namespace: self._may_evict(step, namespace),
+            )  # fmt: skip
+        except (Conflict, NotFound):
+            return self._later(write, Later("the node changes too fast", "changed"))
+        except (Refused, Throttled) as error:
+            return Ended("failed", f"refused by the API: {error}", reason=_why(error))
+        if look.refusal:
+            outcome: Literal["failed", "stopped"] = "stopped" if look.refusal.reason == "lease" else "failed"
+            return Ended(outcome, f"{look.refusal.reason}: {look.refusal.text}", "look", look.refusal.reason)
+        if not look.left:
+            return Done("write")
+        return self._later(write, Later(look.text, "disruption-budget" if look.held else "deadline"))
+
+    def _may_evict(self, step: int, namespace: str) -> Refusal | None:
+        """Whether this run still has the step, and nobody has stopped the namespace that the pod is in."""
+        if refused := self._begin(step):
+            return Refusal(reason="lease", text=refused.text)
+        halt = snapshot.read_stop(self._here.kube, self._home, (*self._stop_of, f"namespace.{namespace}"))
+        return Refusal(reason="lease", text=str(halt)) if self._halts(halt.mode) else None
 
     def _later(self, write: Write, why: Later) -> Ended | Later:
         """Ask again, unless its time is up before."""
@@ -352,6 +397,9 @@ class Attempt:
                 return Done("uid")
             # The mark goes before what cannot carry it: alone it says only that somebody was about to.
             return Done("mark") if marked and seen.deleting else None
+        if write.verb == "drain":  # which pods are left is looked at each time
+            text = "the node is gone or another one has its name"
+            return None if same else Ended("failed", text, "look", reason="not-found")
         if write.verb == "create":
             taken = Ended("failed", f"changed: there is a {write.target.kind} of that name", reason="changed")
             return Done("mark") if same else taken if seen.exists else None
@@ -393,7 +441,7 @@ class Attempt:
             self._note(step + 1, "succeeded")
             finished = self._finish(
                 "succeeded", step=step, next_step=step + 1, writes=self._wrote(step), resolved_by=result.how,
-                text=text or None,
+                text=text or None, **self._reminder,
             )  # fmt: skip
         else:
             text = "; ".join(part for part in (result.text, self._stays(step)) if part)
@@ -424,6 +472,11 @@ class Attempt:
                 outcome=outcome, why=f"of incident {self._grant.incident}",
                 by=" and ".join(self._grant.approvers) or "the machine by itself", field_manager=self._manager,
             )  # fmt: skip
+
+    @property
+    def _reminder(self) -> dict[str, object]:
+        plan = self._data.plan
+        return {} if self._undo or not plan.reminds else {"remind": plan.reminds, "remind_in": plan.reminds_s * 1000}
 
     def _wrote(self, step: int) -> int:
         return sum(write.writes for write in self._data.plan.writes[step : step + 1])
@@ -492,7 +545,8 @@ def _left(write: Write) -> str:
         return f"{target} {write.path} is {_short(write.after)}"
     if write.verb == "copy":
         return f"{target} {write.path} is that of {write.after['kind']} {write.after['name']}"
-    return f"{target} {'evicted' if write.verb == 'evict' else f'{write.verb}d'}"
+    done = {"evict": "evicted", "drain": "drained in part"}.get(write.verb, f"{write.verb}d")
+    return f"{target} {done}"
 
 
 def _short(value: object) -> str:

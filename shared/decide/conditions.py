@@ -54,6 +54,27 @@ class PodWhen(Model):
         ]
 
 
+class NodeWhen(Model):
+    """Holds for a node that was looked at. `others`: so many beside it are ready and take pods."""
+
+    ready: bool | None = None
+    cordoned: bool | None = None
+    control_plane: bool | None = None
+    others: int = Field(default=0, ge=0)
+
+    def met(self, facts: Facts) -> bool:
+        node = facts.details.node
+        if node is None:
+            return False
+        itself = node.ready and not node.unschedulable
+        return (
+            self.ready in (None, node.ready)
+            and self.cordoned in (None, node.unschedulable)
+            and self.control_plane in (None, node.control_plane)
+            and node.in_cluster.schedulable - itself >= self.others
+        )
+
+
 class When(Model):
     """Conditions, all of which must hold; the family or the alert name is enough for the alert itself."""
 
@@ -61,6 +82,7 @@ class When(Model):
     alertnames: tuple[str, ...] = ()
     scope_kinds: tuple[ScopeKind, ...] = ()
     pod: PodWhen | None = None
+    node: NodeWhen | None = None
     autoscaler: Literal["absent", "present"] | None = None
     rolling_out: bool | None = None
     paused: bool | None = None
@@ -84,6 +106,7 @@ class When(Model):
             and ready >= self.min_ready
             and desired >= self.min_desired
             and (self.pod is None or bool(self.pod.pods(facts)))
+            and (self.node is None or self.node.met(facts))
         )
 
     def _about(self, triaged: TriagedData) -> bool:

@@ -52,6 +52,8 @@ def read(kube: Kube, write: Write, attempt: str = "") -> Seen:
         holds = not done
     elif write.verb == "create":
         done, holds = same, False
+    elif write.verb == "drain":  # is done when no pod is left, which no node says
+        done, holds = False, same and not deleting and made.at(found, "/spec/unschedulable") is True
     else:
         value = made.at(found, write.path)
         done = same and _is(kube, write, value, write.after)
@@ -88,7 +90,7 @@ def apply(
         body = made.body(kube, write, mark=mark, stay=stay)
         kube.create(write.target.kind, write.target.namespace, body, dry_run=dry_run, field_manager=field_manager)
         return
-    if write.verb in _LEAVING or write.sub:
+    if write.verb in _LEAVING or write.verb == "drain" or write.sub:
         marked = mark_first(
             kube, write, mark=mark, undo=undo, field_manager=field_manager, resource_version=resource_version,
             dry_run=dry_run, stay=stay,
@@ -98,7 +100,7 @@ def apply(
             evict(kube, write, mark=mark, resource_version=version, dry_run=dry_run)
         elif write.verb == "delete":
             delete(kube, write, mark=mark, resource_version=version, dry_run=dry_run)
-        else:
+        elif write.sub:
             change = _change(kube, write, _expect(kube, write, version, mark))
             _patch(kube, write, version, change, field_manager=field_manager, dry_run=dry_run, sub=write.sub)
         return
@@ -210,6 +212,8 @@ def _is(kube: Kube, write: Write, value: Any, wanted: Any) -> bool:
 
 def _landed(kube: Kube, found: Object, write: Write, mark: str) -> bool:
     # What cannot carry its mark has it before: then the mark alone says only that somebody was about to.
+    if write.verb == "drain":  # it goes on, pod by pod, until it is shut out
+        return False
     if write.verb in _LEAVING:
         return "deletionTimestamp" in found["metadata"]
     if annotations(found).get(MARK) != mark:

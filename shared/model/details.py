@@ -151,6 +151,7 @@ class Nodes(Model):
 class Node(Model):
     ready: bool = False
     unschedulable: bool = False
+    control_plane: bool = False  # by its label
     taints: tuple[str, ...] = ()  # keys
     conditions: tuple[Condition, ...] = ()
     pool: str = ""
@@ -202,10 +203,21 @@ class Tasks(Model):
     tasks: tuple[Task, ...] = ()  # at most 20
 
 
+class Seat(Model):
+    """A pod as the network knows it: by its labels, which Services and policies select it by."""
+
+    name: str
+    uid: str
+    labels: dict[str, str] = Field(default_factory=dict)
+    host: bool = False  # it has the node's own address, which no policy is about
+    mirror: bool = False
+
+
 class Network(Model):
     """Which known plug-in enforces NetworkPolicies here; `unknown` is not no."""
 
     enforcer: str = "unknown"
+    pods: tuple[Seat, ...] = ()  # at most 50 of the scope, by name
 
 
 class Details(Model):

@@ -25,10 +25,12 @@ class Write(Model):
     `create`: `after` is the body, or says by `from` of which object it is a copy. A name that ends in a dash is made
     whole by the attempt's own letters.
     `delete`: what the attempt that `before` names has created.
+    `drain`: the pods that a look at the cordoned node finds are evicted, until none is left or `patience_s` is over.
+    `after` says what may go: `local` what keeps data on the node, `unmanaged` what nothing makes anew.
     `watch`: nothing is written; the action says when it has arrived, for at most `patience_s`.
     """
 
-    verb: Literal["patch", "copy", "evict", "create", "delete", "watch"]
+    verb: Literal["patch", "copy", "evict", "create", "delete", "drain", "watch"]
     target: ObjectRef  # with its uid, except for what is yet to be created
     path: str = ""
     sub: Literal["", "resize"] = ""
@@ -67,7 +69,8 @@ class Plan(Model):
     """Ordered writes; each is one step of the executor. An empty plan writes nothing (`notify_only`).
 
     `until_s`: it is temporary and taken back after that long; 0: as the action says. `takes_back`: when it fails
-    half-way, what was done is taken back at once. `reversible`: what it does can be taken back at all.
+    half-way, what was done is taken back at once. `reversible`: what it does can be taken back at all. `reminds`: what
+    people are told after `reminds_s`, of what no machine should end.
     """
 
     writes: tuple[Write, ...] = ()
@@ -75,6 +78,8 @@ class Plan(Model):
     until_s: int = Field(default=0, ge=0, le=604_800)
     takes_back: bool = False
     reversible: bool = True
+    reminds: str = Field(default="", max_length=300)
+    reminds_s: int = Field(default=0, ge=0, le=604_800)
 
     @property
     def hash(self) -> str:
@@ -97,8 +102,8 @@ class Plan(Model):
     def inverse(self, attempt: str = "") -> "Plan | None":
         """The plan that takes this one back, last write first; None when nothing can be, or not all of it.
 
-        `attempt`: the one that has created what is to be deleted. A pod that was evicted has been replaced by its
-        owner: there is nothing to take back.
+        `attempt`: the one that has created what is to be deleted. A pod that was evicted, or sent off a
+        node, has been replaced by its owner: there is nothing to take back.
         """
         if not self.reversible or any(write.verb == "delete" for write in self.writes):
             return None

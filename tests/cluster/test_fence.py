@@ -30,7 +30,7 @@ from tests.cluster.install import Installation, installed
 from tests.state.world import World
 
 MARK, UNDO, AUTONOMY = writing.MARK, writing.UNDO, facts.AUTONOMY
-ACCOUNT = "executor-scale-deployment"
+ACCOUNT, DRAINS = "executor-scale-deployment", "executor-drain-node"
 ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 BINDINGS = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
 NEW = {MARK: "g-9/0"}
@@ -144,6 +144,14 @@ def ground(api):
             furnish(api, places[place])
         # As open as a namespace can be, so that nothing but its protection speaks against it.
         api.ok("PATCH", f"/api/v1/namespaces/{home}", {"metadata": {"labels": {AUTONOMY: "auto"}}}, form=MERGE_PATCH)
+        for place in ("home", "kube-system"):
+            tame = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True,
+                    "seccompProfile": {"type": "RuntimeDefault"}}  # fmt: skip
+            container = {"name": "c", "image": "busybox:1.36", "securityContext": tame}
+            spec = {"schedulerName": "nobody", "containers": [container]}
+            pods = f"/api/v1/namespaces/{places[place]}/pods"
+            api.ok("POST", pods, {"metadata": {"name": "akeso-test-fence"}, "spec": spec})
+            made.callback(api, "DELETE", f"{pods}/akeso-test-fence")
         nodes = {}
         for autonomy in ("auto", "off"):
             nodes[autonomy] = f"akeso-test-{autonomy}-{secrets.token_hex(4)}"
@@ -240,6 +248,17 @@ def evict(name: str = "marked", notes: dict[str, str] | None = None, place: str 
     return send
 
 
+def mark(name: str = "fresh", place: str = "off", **more: Any) -> Request:
+    """The mark that a pod gets before it is evicted, and what else comes with it."""
+
+    def send(on: Ground, token: str) -> Answer:
+        body = {"metadata": {"annotations": NEW} | more}
+        path = f"/api/v1/namespaces/{on.places[place]}/pods/{name}"
+        return on.api("PATCH", path, body, form=MERGE_PATCH, token=token, dryRun="All")
+
+    return send
+
+
 def connect_to(what: str, place: str = "auto") -> Request:
     def send(on: Ground, token: str) -> Answer:
         query = {"command": "true", "stdout": "true"} if what in {"exec", "attach"} else {}
@@ -301,6 +320,8 @@ TABLE = [
     (RUN, "a create under a word that is none", create("Auto", NEW), CLOSED),
     (RUN, "a create without a label", create("none", NEW), CLOSED),
     (RUN, "an eviction under off", evict(place="off"), CLOSED),
+    (RUN, "a mark on a pod under off", mark(), CLOSED),
+    (RUN, "an eviction in kube-system", evict("akeso-test-fence", place="kube-system"), PROTECTED),
     (RUN, "exec under off", connect_to("exec", "off"), CLOSED),
     (RUN, "exec under auto", connect_to("exec"), PASSES),
     (RUN, "attach under off", connect_to("attach", "off"), CLOSED),
@@ -483,6 +504,51 @@ class TestAnExecutor:
         path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 
         assert ground.api("POST", path, body, token=ground.executor).status == 201
+
+
+# What the one account that drains sends, beside what all others may.
+DRAINING = [
+    (RUN, "a node under auto", node("auto"), PASSES),
+    (RUN, "a node under off", node("off"), CLOSED),
+    (RUN, "an eviction under off", evict(place="off"), PASSES),
+    (RUN, "an eviction under off without the mark", evict(place="off", notes={}), UNMARKED),
+    (RUN, "a mark under off", mark(), PASSES),
+    (RUN, "a mark under off with a label", mark(labels={"x": "y"}), CLOSED),
+    (RUN, "a mark under off with another note", mark(annotations=NEW | {"x": "y"}), CLOSED),
+    (RUN, "an eviction in kube-system", evict("akeso-test-fence", place="kube-system"), PASSES),
+    (RUN, "a mark in kube-system", mark("akeso-test-fence", "kube-system"), PASSES),
+    (RUN, "an eviction at home", evict("akeso-test-fence", place="home"), PROTECTED),
+    (RUN, "a mark at home", mark("akeso-test-fence", "home"), PROTECTED),
+    (RUN, "a patch under off", patch(place="off"), CLOSED),
+    (RUN, "a create under off", create("off", NEW), CLOSED),
+    (RUN, "exec under off", connect_to("exec", "off"), CLOSED),
+    (STOPPED, "an eviction under off", evict(place="off"), STOP),
+    (FROZEN, "an eviction under off", evict(place="off"), FREEZE),
+    (part({"namespace.{off}": "stop"}), "an eviction under off", evict(place="off"), STOP),
+    (part({"action.drain_node": "stop"}), "an eviction under off", evict(place="off"), STOP),
+]  # fmt: skip
+
+
+class TestTheAccountThatDrains:
+    @pytest.fixture(scope="class")
+    def drainer(self, ground):
+        with ExitStack() as made:
+            grant_everything(ground.api, made, ground.there.home, DRAINS)
+            token = ground.api.token(ground.there.home, DRAINS)
+            until(lambda: node("auto")(ground, token).status in {200, 403})
+            yield token
+
+    @pytest.mark.parametrize(("said", "what", "request_", "words"), DRAINING, ids=map(title, DRAINING))
+    def test_may_send_pods_away_from_anywhere_but_home_and_no_more(self, ground, drainer, said, what, request_, words):
+        ground.mode(said)
+
+        answer = request_(ground, drainer)
+
+        if words:
+            assert answer.status == 403, f"{what}: {answer.said}"
+            assert words in answer.said
+        else:
+            assert passed(answer), answer.said
 
 
 class TestPeople:

@@ -91,6 +91,10 @@ class Run:
         kube: Kube = self._here.kube
         return kube
 
+    @property
+    def attempt(self) -> str:
+        return self._grant.id
+
     def rehearse(self) -> Result:
         """All that comes before `begin`, the dry run included, and then no: nothing is written."""
         return self.with_(Ledger(begun=False, begins=False))

@@ -13,6 +13,7 @@ from shared.kube import facts as snapshot
 from shared.model.facts import Facts, ObjectRef, Scope
 from tests.cluster.api import MERGE_PATCH, until
 from tests.cluster.real import idle_pod
+from tests.contract import live_network, live_nodes
 from tests.contract.live_world import World
 
 Object = dict[str, Any]
@@ -32,7 +33,7 @@ _REPLICATED = {"Deployment", "StatefulSet", "ReplicaSet"}
 _GITOPS = {"argocd": "argocd.argoproj.io/instance", "flux": "kustomize.toolkit.fluxcd.io/name"}
 _MIRRORED = {
     "taken_at", "scope", "replicas", "pods", "pod_count", "disruption_allowed", "autoscaler", "gitops_owner", "paused",
-    "rolling_out",
+    "rolling_out", "details",
 }  # fmt: skip
 
 
@@ -46,11 +47,13 @@ class Subject(NamedTuple):
 
 def no_mirror(kind: str, facts: Object) -> str:
     """Why no live object can be like that; empty when one can."""
+    if kind == "Node":
+        return live_nodes.no_mirror(facts)
     if unknown := set(facts) - _MIRRORED:
         return f"no test brings {', '.join(sorted(unknown))} about"
     if kind in _REPLICATED and facts.get("replicas", {}) is None:
         return "what is gone has no facts"
-    return ""
+    return live_network.no_mirror(facts)
 
 
 def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool = False) -> Subject:
@@ -60,10 +63,15 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
     """
     name = f"s-{secrets.token_hex(4)}"
     if kind == "Node":
-        return _node(world)
+        node = live_nodes.make(world, facts, world.left if keep else world.end)
+        scope = Scope(kind="Node", name=node.name, uid=node.uid)
+        until(lambda: live_nodes.alike(facts, look(world, scope)), f"node {node.name} does not become what {facts} say")
+        return Subject(scope, ObjectRef(kind="Node", name=node.name, uid=node.uid), params)
     if world.emulated and kind == "DaemonSet":
-        for number in range(len(world.emulated.all("Node")), max(1, len(facts.get("pods", ())))):
-            world.emulated.node(f"n{number + 1}")  # a pod each
+        for number in range(max(1, len(facts.get("pods", ())))):  # a pod each
+            if world.emulated.get("Node", "", f"n{number + 1}") is None:
+                world.emulated.node(f"n{number + 1}")
+    live_network.enforce(world, facts, world.end)
     made = _post(world, kind, _body(world, kind, name, facts))
     if not keep:
         path = f"{_PATHS[kind].format(world.place)}/{name}"
@@ -123,9 +131,10 @@ def _body(world: World, kind: str, name: str, facts: Object) -> Object:
             "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}},
             "storageClassName": _storage_class(world),
         }}  # fmt: skip
-    pod = idle_pod()
+    extra, more = live_network.seat(facts)
+    pod = idle_pod() | more
     if kind == "Pod":
-        return {"metadata": meta, "spec": pod}
+        return {"metadata": {**meta, "labels": labels | extra}, "spec": pod}
     if kind == "Job":
         return {"metadata": meta, "spec": {"template": {
             "metadata": {"labels": {"app": name}, "annotations": {JOB_AFTER: "3600"}},
@@ -134,7 +143,7 @@ def _body(world: World, kind: str, name: str, facts: Object) -> Object:
     # A rollout that does not end: ready pods count only after an hour, and the emulator's become ready after one.
     rolling = facts.get("rolling_out")
     template = {
-        "metadata": {"labels": {"app": name}, "annotations": {READY_AFTER: "3600" if rolling else "0"}},
+        "metadata": {"labels": {"app": name} | extra, "annotations": {READY_AFTER: "3600" if rolling else "0"}},
         "spec": pod,
     }
     spec: Object = {"selector": _selector(name), "template": template}
@@ -197,15 +206,6 @@ def _leave(world: World, pod: Object) -> None:
     world.api.ok("PATCH", path, {"metadata": {"finalizers": ["akeso.dev/test"]}}, form=MERGE_PATCH)
     world.end.callback(world.api, "PATCH", path, {"metadata": {"finalizers": None}}, form=MERGE_PATCH)
     world.api.ok("DELETE", path)
-
-
-def _node(world: World) -> Subject:
-    if world.emulated and not world.emulated.all("Node"):
-        world.emulated.node("n1")
-    node = world.api.ok("GET", "/api/v1/nodes")["items"][0]
-    return Subject(
-        Scope(kind="Node", name=node["metadata"]["name"], uid=node["metadata"]["uid"]), _ref("Node", node), {}
-    )
 
 
 def _ref(kind: str, found: Object) -> ObjectRef:

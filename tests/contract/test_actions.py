@@ -39,7 +39,7 @@ every_example = pytest.mark.parametrize(("action", "example"), CASES.values(), i
 CREATED = {"pods/eviction", "jobs", "networkpolicies", "volumesnapshots"}
 WRITES = {"patch": None, "create": CREATED, "delete": CREATED - {"pods/eviction"}}
 VERBS = {
-    "patch": {"patch", "copy", "watch"}, "evict": {"patch", "evict", "drain", "watch"},
+    "patch": {"patch", "copy", "watch"}, "evict": {"patch", "evict", "watch"}, "drain": {"patch", "drain"},
     "create": {"create", "patch", "watch"},
 }  # fmt: skip
 READS = {"get", "list"}

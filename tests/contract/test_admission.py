@@ -48,6 +48,16 @@ class TestTheFence:
 
         assert strings(found) == set(get_args(Autonomy)) - {"off", "observe"}
 
+    def test_lets_one_account_evict_where_nobody_opted_in_and_never_at_home(self, fence):
+        said = {one["name"]: one["expression"] for one in fence["variables"]}
+        aside = [v["message"] for v in fence["validations"] if "variables.drains" in v["expression"]]
+        (action, *_) = re.findall(r"variables.action == '(\w+)'", said["drains"])
+
+        assert Catalogue.home().load(action).kind == "drain"
+        assert sum(one.kind == "drain" for one in Catalogue.home().all()) == 1
+        assert strings(said["drains"]) == {action, "", "pods", render.NAMESPACE}
+        assert ["protected" in text or "not opted in" in text for text in aside] == [True, True]
+
     def test_knows_every_mode_and_no_other(self, fence):
         (found,) = (v["expression"] for v in fence["validations"] if "freeze is assumed" in v["message"])
 

@@ -53,6 +53,30 @@ class TestSucceeded:
         world.finish(world.begun(incident, until_in=30 * MINUTE))
         assert world.due("revert") == {}
 
+    def test_that_people_must_end_is_told_then_and_not_with_what_is_told_before(self, world, incident):
+        grant = world.begun(incident)
+        world.finish(grant, remind="it is still there", remind_in=2 * HOUR, **UNDO)
+        (ref,) = world.due("tell")
+        word = world.entry("tell", ref)
+        assert (word["reason"], world.due("tell")) == (f"it is still there; akeso undo {grant}", {ref: 2 * HOUR})
+
+        other = {"incident": incident, "reason": "something else", "lease": MINUTE}
+        assert world.put(cause=world.cause("escalate"), telling=other)["reasons"] == ["something else"]
+        world.put(told={"incident": incident, "reasons": ["something else"], "ticket": "T-1", "state": "open"})
+        world.advance(2 * HOUR)
+        now = {"incident": incident, "reason": word["reason"], "lease": MINUTE}
+
+        assert world.put(cause=world.cause("escalate"), telling=now)["reasons"] == [word["reason"]]
+
+    def test_that_people_must_end_is_not_told_once_it_was_undone(self, world, incident):
+        grant = world.begun(incident)
+        world.finish(grant, remind="it is still there", remind_in=2 * HOUR, **UNDO)
+        undo = world.undo(grant, incident)["grant"]
+        world.begin(undo)
+        world.finish(undo)
+
+        assert not any("still there" in reason for reason in world.told(incident))
+
     def test_is_judged_even_if_the_alert_resolved_meanwhile(self, world, incident):
         grant = world.begun(incident)
         world.resolve("fp")

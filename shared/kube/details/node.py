@@ -18,18 +18,20 @@ _POOLS: Final = (
     "kubernetes.azure.com/agentpool", "karpenter.sh/nodepool", "kops.k8s.io/instancegroup",
     "doks.digitalocean.com/node-pool", "node.kubernetes.io/instance-type",
 )  # fmt: skip
+_CONTROL: Final = frozenset({"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"})
 _MIRROR = "kubernetes.io/config.mirror"
 _CRITICAL: Final = frozenset({"system-node-critical", "system-cluster-critical"})
 _CRITICAL_FROM = 2_000_000_000
 
 
 def look(kube: Reader, scope: Scope, found: Object) -> Node:
-    pods = kube.list("Pod", fields=f"spec.nodeName={scope.name}")
+    pods = pods_on(kube, scope.name)
     nodes, pool = kube.list("Node"), _pool(found)
-    kept = within((_pod(pod) for pod in sorted(pods, key=_name)), _PODS, _ROOM)
+    kept = within(pods, _PODS, _ROOM)
     return Node(
         ready=is_true(found, "Ready"),
         unschedulable=_cordoned(found),
+        control_plane=not _CONTROL.isdisjoint(strings(meta(found).get("labels"))),
         taints=tuple(name(taint.get("key")) for taint in dicts(part(found, "spec").get("taints"))[:_TAINTS]),
         conditions=tuple(
             Condition(name=word(one.get("type")), status=word(one.get("status")))
@@ -42,6 +44,11 @@ def look(kube: Reader, scope: Scope, found: Object) -> Node:
         pods=kept,
         more=len(kept) < len(pods),
     )
+
+
+def pods_on(kube: Reader, node: str) -> list[NodePod]:
+    """One page of the pods of that node, by namespace and name."""
+    return [_pod(pod) for pod in sorted(kube.list("Pod", fields=f"spec.nodeName={node}"), key=_name)]
 
 
 def _cordoned(node: Object) -> bool:

@@ -3,7 +3,7 @@
 -- req.attempt, outcome (succeeded|failed|skipped|stopped|unused|unknown|progressing), text, resolved_by, writes
 -- req.step, next_step, delay (progressing: the same step again when it only waits), before, after, inverse,
 -- inverse_hash (opaque; absent where there is none), reason (a word of shared/model/refusal.py), take_back (a failure
--- half-way is taken back at once)
+-- half-way is taken back at once), remind, remind_in (a word to people after that span, of what succeeded)
 -- req.run ("" for the sweeper), grant + recovered {id, incident, scope, action, mode, of, ...}: the verified grant, from
 -- which an attempt that Redis lost is written anew
 -- Returns  {"outcome","cursor","incident","action","undo","text"} - the first one again when the attempt has ended
@@ -105,6 +105,8 @@ if undo then
   local undone = k('attempt', attempt.of)
   if outcome == 'succeeded' and redis.call('EXISTS', undone) == 1 then
     redis.call('HSET', undone, 'undone_by', attempt.id)
+    local reminder = redis.call('HGET', undone, 'reminder')
+    if reminder then due_del('tell', reminder) end
   end
   tell(attempt.incident, 'undo of ' .. attempt.of .. ': ' .. outcome .. (req.text and ' (' .. req.text .. ')' or '')
     .. (outcome ~= 'succeeded' and '; akeso undo ' .. attempt.of or ''))
@@ -168,6 +170,10 @@ elseif outcome == 'succeeded' then
   })
   if num(attempt.until_in) > 0 and attempt.inverse then
     due_put('revert', attempt.id, now + num(attempt.until_in), { incident = attempt.incident, attempt = attempt.id })
+  end
+  if req.remind then
+    local ref = remind(attempt.incident, req.remind .. '; ' .. undo_command, now + num(req.remind_in))
+    set(k('attempt', attempt.id), TTL_ATTEMPT, { reminder = ref })
   end
   if incident.id then touch(incident.id, { soak = attempt.id }) end
   return result

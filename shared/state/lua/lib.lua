@@ -145,6 +145,13 @@ local function tell(incident, reason, at)
   redis.call('PEXPIRE', k('pending', incident), TTL_INCIDENT)
 end
 
+-- A person is to be told at that time and not before, whatever else is told meanwhile; answers by what it is known.
+local function remind(incident, reason, at)
+  local ref = tell_ref(incident, reason)
+  due_put('tell', ref, at, { incident = incident, reason = reason })
+  return ref
+end
+
 -- Ledger ------------------------------------------------------------------------------------------------------------
 
 -- Every distinct ledger entry ends exactly once: opened, joined, closed, suppressed, tombstoned or told.

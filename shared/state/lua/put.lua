@@ -52,6 +52,9 @@ if req.telling then
     tell(word.incident, word.reason, now + word.lease)
     if redis.call('SISMEMBER', k('told', word.incident), word.reason) == 1 then
       due_del('tell', tell_ref(word.incident, word.reason))
+    else  -- what was only to be remembered waits to be said from now on
+      redis.call('SADD', k('pending', word.incident), word.reason)
+      redis.call('PEXPIRE', k('pending', word.incident), TTL_INCIDENT)
     end
   end
   local pending = redis.call('SMEMBERS', k('pending', word.incident))
