@@ -26,7 +26,7 @@ DUE: Final[dict[str, Due]] = {
     "attempt": Due(("begin",), "deadline", "remediation.continued", "", ("finish",), 3),
     "step": Due(("finish",), "+delay", "remediation.continued", "", ("begin",), 3),
     "soak": Due(("finish", "settle"), "soak end", "verification.due", "", ("settle", "admit"), 3),
-    "revert": Due(("finish", "settle", "admit"), "until, or now", "remediation.proposed", "", ("finish", "admit"), 3),
+    "revert": Due(("finish", "settle", "admit", "load"), "until, or now", "remediation.proposed", "", ("finish", "admit"), 3),
     "tell": Due(("open", "admit", "finish", "settle", "claim", "put"), "now, then back-off", "escalation.due", "",
                 ("put",), 0),
     "redrive": Due(("put",), "back-off", "", "", ("delivery",), 0),
