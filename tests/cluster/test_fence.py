@@ -44,6 +44,7 @@ WORKLOADS = {  # annotations that earlier writes have left
 }
 
 FREEZE, ASSUMED, STOP = "freeze is set", "freeze is assumed", "stop is set"
+UNKNOWN = "freeze is set by what nobody knows"
 PROTECTED, CLOSED, WIDE = "is protected", "is not opted in", "belong to the whole cluster"
 UNMARKED, OLD, FORGED = "the mark is missing", "is an old one", "must be this write's own mark"
 SCALE, UNDER, LABEL = "/scale cannot carry the mark", "create evictions alone", "set by people alone"
@@ -426,6 +427,11 @@ TABLE = [
     (part({"namespace.{auto}": "stopped"}), "an undo", patch("marked", UNDOES), FREEZE),
     (part({"namespace.{auto}": "Stop"}), "an undo", patch("marked", UNDOES), FREEZE),
     (part({"namespace.{auto}": " stop"}), "an undo", patch("marked", UNDOES), FREEZE),
+    (part({"namespaces.{auto}": "stop"}), "an undo", patch("marked", UNDOES), UNKNOWN),
+    (part({"Mode": "run"}), "a patch", patch(), UNKNOWN),
+    (part({"cluster.prod": "stop"}), "a patch", patch(), UNKNOWN),
+    (part({"namespace.": "stop"}), "a patch", patch(), UNKNOWN),
+    (part({"reason": "r", "by": "b", "since": "s", "hydrated-at": "h"}), "a patch", patch(), PASSES),
     ({"mode": "Freeze"}, "an undo", patch("marked", UNDOES), ASSUMED),
     ({"mode": "stopped"}, "a patch", patch(), ASSUMED),
     ({"mode": ""}, "a patch", patch(), ASSUMED),
