@@ -2,7 +2,7 @@
 
 `tenant.<tenant>`, `cluster.<tenant>.<cluster>`, `namespace.<namespace>`, `action.<action>`, each with `stop` or
 `freeze` and, if somebody said why, `: reason`. What nobody can understand is a freeze: it was meant to hold something.
-So is a key that nobody knows, or that names what there cannot be, and of everything: `namespaces.shop` was meant as well.
+So is a key that nobody knows, or that names what there cannot be: `namespaces.shop` was meant to hold, and holds all.
 """
 
 import re

@@ -393,7 +393,7 @@ TABLE = [
     (FROZEN, "exec", connect_to("exec"), FREEZE),
     # A part of it.
     (part({"tenant.shop": "stop"}), "a patch", patch(), STOP),
-    (part({"cluster.shop": "stop: a test"}), "a patch", patch(), STOP),
+    (part({"cluster.shop.dev": "stop: a test"}), "a patch", patch(), STOP),
     (part({"cluster.shop.dev": "stop"}), "an undo", patch("marked", UNDOES), PASSES),
     (part({"cluster.shop.dev": "freeze"}), "an undo", patch("marked", UNDOES), FREEZE),
     (part({"namespace.{auto}": "stop"}), "a patch", patch(), STOP),

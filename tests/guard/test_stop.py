@@ -48,9 +48,9 @@ class TestAWrite:
         assert halt({"mode": "run", key: "freeze"}, WRITE) == Halt("run")
 
     @pytest.mark.parametrize(
-        "key", ["cluster.prod", "cluster.default", "cluster.a.b.c", "tenant.", "tenant.A", "namespace.", "namespace.Shop",
-                "namespace.a.b", "namespace.-", "namespace." + "x" * 64, "action.scale-deployment", "Namespace.shop",
-                "namespaces.shop", "Mode", "shop", "node.n1", "", "mode ", "namespace.shop\n"],
+        "key", ["cluster.prod", "cluster.default", "cluster.a.b.c", "tenant.", "tenant.A", "namespace.",
+                "namespace.Shop", "namespace.a.b", "namespace.-", "namespace." + "x" * 64, "action.scale-deployment",
+                "Namespace.shop", "namespaces.shop", "Mode", "shop", "node.n1", "", "mode ", "namespace.shop\n"],
     )  # fmt: skip
     def test_is_held_by_a_key_that_nobody_knows(self, key):
         found = halt({"mode": "run", key: "stop"}, WRITE)
