@@ -217,3 +217,15 @@ class TestAWordOfWarning:
         assert said["warning"] == "there is no namespace soon yet"
         assert configmap(world)["namespace.soon"].startswith("stop: ")
         assert world.ok("POST", "v1/stop", {"mode": "stop", "namespace": "shop", **ASK})["warning"] == ""
+
+
+class TestABodyThatSaysTwoThings:
+    @pytest.mark.parametrize(
+        "raw",
+        [b'{"mode": "stop", "reason": "x", "by": "ada", "mode": "run"}',
+         b'{"mode": "stop", "reason": "x", "reason": "x", "by": "ada"}'],
+    )  # fmt: skip
+    def test_is_refused_and_nothing_changes(self, world, raw):
+        before = configmap(world)
+        assert world.ask("POST", "v1/stop", raw=raw)[0] == 400
+        assert configmap(world) == before
