@@ -40,6 +40,12 @@ def _say(mode: str, asked: dict[str, str], as_json: bool) -> None:
         return
     part = f" for {shown(said['scope'])}" if said["scope"] else ""
     _out.say(f"mode {said['mode']}{part}, by {said['by']}: {said['reason']}")
+    if said["lifted"]:
+        _out.say(f"lifted: {said['lifted']}")
+    if said["warning"]:
+        _out.say(f"note: {said['warning']}")
+    if mode == "run" and said["everything"]:
+        _out.say(f"everything is still stopped: {said['everything']}")
     _out.say(*(f"still held: {line}" for line in parts(said["scopes"]) if mode == "run"))
     if not said["remembered"]:
         _out.say("it stands in Kubernetes, where it counts; Redis could not be told yet")

@@ -15,6 +15,8 @@ def command(*, as_json: _out.Json = False) -> None:
         _one(hold)
     if not said["holds"]:
         _out.say("nothing waits for a yes")
+    if said["loss"]:
+        _out.say(f"but {said['loss']}")
     if said["more"]:
         _out.say("there may be more")
 

@@ -13,7 +13,7 @@ from shared.event.here import Here
 from shared.kube import facts as cluster
 from shared.kube.errors import KubeError
 from shared.kube.write import put_configmap
-from shared.model.stop import halt, plain, scoped
+from shared.model.stop import halt, not_known, plain, scoped, unknown
 from shared.state.client import PREFIX
 
 STOP: Final = cluster.STOP_CONFIGMAP
@@ -38,7 +38,8 @@ def find(here: Here, lifted: str = "") -> Found:
     kept, there = data or {}, scoped(data or {})
     bare, unsaid = not kept.get("hydrated-at"), not kept.get("mode")
     known = here.state.store.hash(f"{PREFIX}:stop") if bare else {}
-    mode: str = halt(data).mode
+    wrong = unknown(kept)
+    mode: str = halt(None if data is None else {key: value for key, value in kept.items() if key not in wrong}).mode
     remembered = {key: value for key, value in scoped(known).items() if key not in there and key != lifted}
     lacks = dict(remembered)
     if unsaid:  # the mode only where there is none: what an operator has set meanwhile is not to be taken back
@@ -47,8 +48,8 @@ def find(here: Here, lifted: str = "") -> Found:
         lacks |= {key: kept[key] for key in ("reason", "by", "since") if key in kept} | {"mode": mode}
     scopes = {key: plain(value)[:_VALUE] for key, value in (remembered | there).items()}
     stop: dict[str, object] = {
-        "mode": mode,
-        "reason": kept.get("reason", ""),
+        "mode": "freeze" if wrong else mode,
+        "reason": "; ".join(part for part in (not_known(wrong) if wrong else "", kept.get("reason", "")) if part),
         "by": kept.get("by", ""),
         "since": kept.get("since", ""),
         "scopes": scopes,

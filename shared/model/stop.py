@@ -2,8 +2,10 @@
 
 `tenant.<tenant>`, `cluster.<tenant>.<cluster>`, `namespace.<namespace>`, `action.<action>`, each with `stop` or
 `freeze` and, if somebody said why, `: reason`. What nobody can understand is a freeze: it was meant to hold something.
+So is a key that nobody knows, or that names what there cannot be: `namespaces.shop` was meant to hold, and holds all.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final, Literal, NamedTuple, cast, get_args
 
@@ -11,6 +13,11 @@ StopMode = Literal["run", "stop", "freeze"]
 
 _KINDS: Final = ("tenant.", "cluster.", "namespace.", "action.")
 _ORDER: Final = get_args(StopMode)  # each holds more than the one before it
+ABOUT_ALL: Final = ("mode", "reason", "by", "since", "hydrated-at")
+PART: Final = re.compile(
+    "tenant[.][a-z0-9-]{1,40}|cluster[.][a-z0-9-]{1,40}[.][a-z0-9-]{1,40}"
+    "|namespace[.][a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?|action[.][a-z][a-z0-9_]{1,39}"
+)
 
 
 class Halt(NamedTuple):
@@ -18,8 +25,11 @@ class Halt(NamedTuple):
 
     mode: StopMode
     key: str = ""
+    unknown: tuple[str, ...] = ()  # the keys for which nothing else is to be believed
 
     def __str__(self) -> str:
+        if self.unknown:
+            return f"{self.mode} is set: {not_known(self.unknown)}"
         return f"{self.mode} is set" + (f" for {self.key.replace('.', ' ', 1)}" if self.key else "")
 
 
@@ -33,6 +43,16 @@ def plain(value: str) -> str:
     if value.startswith(("stop:", "freeze:")) or value in _ORDER[1:]:
         return value
     return f"freeze: {value}" if value else "freeze"
+
+
+def unknown(data: Mapping[str, str]) -> tuple[str, ...]:
+    """The keys that no one of ours reads: somebody meant to hold something by them."""
+    return tuple(sorted(key for key in data if key not in ABOUT_ALL and not PART.fullmatch(key)))
+
+
+def not_known(keys: Iterable[str]) -> str:
+    shown = [key[:60] for key in keys]
+    return "akeso-stop has what nobody knows: " + ", ".join(shown[:5]) + (", ..." if len(shown) > 5 else "")  # noqa: PLR2004
 
 
 def scoped(data: Mapping[str, str]) -> dict[str, str]:
@@ -59,6 +79,8 @@ def halt(data: Mapping[str, str] | None, of: Iterable[str] = ()) -> Halt:
     """
     if data is None:
         return Halt("freeze")
+    if wrong := unknown(data):
+        return Halt("freeze", unknown=wrong)
     mode = data.get("mode", "freeze" if "hydrated-at" in data else "run")
     everything = Halt(cast("StopMode", mode) if mode in _ORDER else "freeze")
     return max(

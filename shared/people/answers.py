@@ -10,10 +10,10 @@ from shared.kube.facts import is_marked
 from shared.model.facts import Scope
 from shared.model.hold import Hold
 from shared.model.wish import Wish
-from shared.people import find, timeline, told
+from shared.people import find, status, timeline, told
 from shared.people.asks import HoldAsk, UndoAsk
 from shared.people.find import Place
-from shared.people.no import NoError
+from shared.people.no import NoError, NotThereError
 from shared.people.now import at_once
 from shared.people.who import Caller, allow, signed
 from shared.state.client import PREFIX
@@ -23,6 +23,16 @@ _LOOKED = 500  # of the audit's last lines, for what became of a hold
 
 
 def answer(here: Here, asks: Caller, name: str, word: str, ask: HoldAsk) -> dict[str, Any]:
+    """Answer a hold, as `_answer` does. What is not there after a loss of state is said to be lost."""
+    try:
+        return _answer(here, asks, name, word, ask)
+    except (NotThereError, NoError) as error:
+        if lost := status.loss(here):
+            raise type(error)(f"{error}; {lost}") from error
+        raise
+
+
+def _answer(here: Here, asks: Caller, name: str, word: str, ask: HoldAsk) -> dict[str, Any]:
     """Answer a hold, named by itself or by its incident, with `approve` or `deny`.
 
     A no to a run that waits for its time takes it back.

@@ -105,7 +105,7 @@ class RunAsk(Ask):
 def read(body: bytes, model: type[M]) -> M:
     """Read the ask in `body`. Raises MalformedError that names the first thing that is wrong."""
     try:
-        raw = json.loads(body, parse_constant=_no_constant)
+        raw = json.loads(body, parse_constant=_no_constant, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise MalformedError("the body is not JSON", reason="not-json") from error
     try:
@@ -114,6 +114,14 @@ def read(body: bytes, model: type[M]) -> M:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])[:80] or "the body"
         raise MalformedError(f"{where}: {first['msg']}"[:300], reason="ask") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key given twice: one reader believes the first, another one the last."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        raise ValueError("a key is given twice")
+    return made
 
 
 def _no_constant(name: str) -> None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 from shared import clock
 from shared.event.here import Here
 from shared.model.hold import Hold, who_may
-from shared.people import find, look
+from shared.people import find, look, status
 from shared.people.find import Place
 
 LISTED: Final = 200
@@ -15,7 +15,7 @@ def listing(here: Here) -> dict[str, Any]:
     """List what waits, whatever is due first before the rest, at most `LISTED`; `more` when there may be others."""
     places, more = find.scan(here, "hold", most=LISTED)
     waiting = [held for place in places if (held := waits(here, place))]
-    return {"holds": sorted(waiting, key=lambda held: str(held["deadline"])), "more": more}
+    return {"holds": sorted(waiting, key=lambda held: str(held["deadline"])), "more": more, "loss": status.loss(here)}
 
 
 def waits(here: Here, place: Place) -> dict[str, Any] | None:

@@ -1,8 +1,10 @@
 """How it stands, in numbers that the transitions wrote: nothing here is counted, only read."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any, Final
 
+from shared import clock
 from shared.event.here import Here
 from shared.model.stop import scoped
 from shared.people.find import OPEN
@@ -32,13 +34,28 @@ def gauges(here: Here) -> dict[str, Any]:
     }
 
 
+def loss(here: Here) -> str:
+    """Tell that state was lost, as long as people may wonder where something is; empty when nothing was."""
+    epoch = here.state.store.hash(f"{PREFIX}:epoch")
+    if not _ours(here, epoch):
+        return "the state is lost, and with it what waited: nothing is done until the sweeper has hydrated it"
+    before, until = (float(epoch.get(name) or 0) for name in ("people_before", "embargo_until"))
+    if before and clock.now_ms() < until:
+        return f"the state was lost until {clock.iso(int(before))}: what waited before waits no longer"
+    return ""
+
+
+def _ours(here: Here, epoch: Mapping[str, str]) -> bool:
+    server = here.state.store.read("INFO", "replication")
+    ours = server.get("role") == "master" and server.get("master_replid") == epoch.get("history")
+    return bool(epoch.get("value")) and ours
+
+
 def status(here: Here) -> dict[str, Any]:
     """Read all of it. Raises UnavailableError when Redis does not answer: no number is better than a wrong one."""
     store = here.state.store
     epoch = store.hash(f"{PREFIX}:epoch")
     stop = store.hash(f"{PREFIX}:stop")
-    server = store.read("INFO", "replication")
-    ours = server.get("role") == "master" and server.get("master_replid") == epoch.get("history")
     counted = counters(here)
     now = gauges(here)
     return {
@@ -46,7 +63,7 @@ def status(here: Here) -> dict[str, Any]:
         "reason": stop.get("reason", ""),
         "by": stop.get("by", ""),
         "scopes": scoped(stop),
-        "epoch_ok": bool(epoch.get("value")) and ours,
+        "epoch_ok": _ours(here, epoch),
         "policy": store.read("HGET", f"{PREFIX}:policy", "revision") or "",
         "incidents_open": now["incidents_open"],
         **{name: int(counted.get(name, 0)) for name in COUNTED},

@@ -249,8 +249,11 @@ class TestAnswers:
 class TestModes:
     @pytest.mark.parametrize(("word", "mode"), [("stop", "stop"), ("freeze", "freeze"), ("resume", "run")])
     def test_each_is_set_with_name_and_reason(self, world, akeso, word, mode):
+        if word == "resume":
+            akeso("stop", *WHY)
         said = akeso(word, *WHY)
-        assert said.stdout == f"mode {mode}, by ada: looks right\n"
+        lifted = "lifted: stop: looks right, by ada\n" if word == "resume" else ""
+        assert said.stdout == f"mode {mode}, by ada: looks right\n{lifted}"
         assert world.ok("GET", "v1/status")["mode"] == mode
 
     @pytest.mark.parametrize("word", ["stop", "freeze", "resume"])
@@ -272,8 +275,16 @@ class TestModes:
         said = akeso("resume", "--action", "restart_pod", *WHY)
         assert said.stdout.splitlines() == [
             "mode run for action restart_pod, by ada: looks right",
+            "lifted: stop: looks right, by ada",
             "still held: cluster bank.prod (freeze: looks right, by ada)",
         ]
+
+    def test_that_everything_is_still_stopped_is_told_when_a_part_is_let_go(self, akeso):
+        akeso("stop", *WHY)
+        said = akeso("resume", "--namespace", "nowhere", *WHY)
+        assert said.stdout.splitlines()[1:] == [
+            "note: nothing was stopped there", "everything is still stopped: stop: looks right",
+        ]  # fmt: skip
 
     @pytest.mark.parametrize("word", ["stop", "freeze", "resume"])
     @pytest.mark.parametrize(

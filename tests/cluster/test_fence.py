@@ -44,6 +44,7 @@ WORKLOADS = {  # annotations that earlier writes have left
 }
 
 FREEZE, ASSUMED, STOP = "freeze is set", "freeze is assumed", "stop is set"
+UNKNOWN = "freeze is set by what nobody knows"
 PROTECTED, CLOSED, WIDE = "is protected", "is not opted in", "belong to the whole cluster"
 UNMARKED, OLD, FORGED = "the mark is missing", "is an old one", "must be this write's own mark"
 SCALE, UNDER, LABEL = "/scale cannot carry the mark", "create evictions alone", "set by people alone"
@@ -413,7 +414,7 @@ TABLE = [
     (FROZEN, "exec", connect_to("exec"), FREEZE),
     # A part of it.
     (part({"tenant.shop": "stop"}), "a patch", patch(), STOP),
-    (part({"cluster.shop": "stop: a test"}), "a patch", patch(), STOP),
+    (part({"cluster.shop.dev": "stop: a test"}), "a patch", patch(), STOP),
     (part({"cluster.shop.dev": "stop"}), "an undo", patch("marked", UNDOES), PASSES),
     (part({"cluster.shop.dev": "freeze"}), "an undo", patch("marked", UNDOES), FREEZE),
     (part({"namespace.{auto}": "stop"}), "a patch", patch(), STOP),
@@ -447,6 +448,11 @@ TABLE = [
     (part({"namespace.{auto}": "stopped"}), "an undo", patch("marked", UNDOES), FREEZE),
     (part({"namespace.{auto}": "Stop"}), "an undo", patch("marked", UNDOES), FREEZE),
     (part({"namespace.{auto}": " stop"}), "an undo", patch("marked", UNDOES), FREEZE),
+    (part({"namespaces.{auto}": "stop"}), "an undo", patch("marked", UNDOES), UNKNOWN),
+    (part({"Mode": "run"}), "a patch", patch(), UNKNOWN),
+    (part({"cluster.prod": "stop"}), "a patch", patch(), UNKNOWN),
+    (part({"namespace.": "stop"}), "a patch", patch(), UNKNOWN),
+    (part({"reason": "r", "by": "b", "since": "s", "hydrated-at": "h"}), "a patch", patch(), PASSES),
     ({"mode": "Freeze"}, "an undo", patch("marked", UNDOES), ASSUMED),
     ({"mode": "stopped"}, "a patch", patch(), ASSUMED),
     ({"mode": ""}, "a patch", patch(), ASSUMED),

@@ -12,7 +12,7 @@ from shared.kube.facts import AUTONOMY, STOP_CONFIGMAP
 from shared.kube.mark import FENCED, MARK, UNDO
 from shared.model.facts import Autonomy
 from shared.model.protected import BUILT_IN
-from shared.model.stop import StopMode, keys
+from shared.model.stop import ABOUT_ALL, PART, StopMode, keys
 
 ARGUMENTS = {"image": "akeso:1", "alertmanager": "http://alertmanager:9093", "redis_secret": "redis"}
 PREFIX = f"system:serviceaccount:{render.NAMESPACE}:"
@@ -69,6 +69,14 @@ class TestTheFence:
 
         assert strings(said["held"]) == {key[: key.index(".") + 1] for key in known}
         assert strings(said["frozen"]) == {"stop", "stop:"}
+
+    def test_takes_the_same_keys_for_known_as_the_executors_do(self, fence):
+        said = {one["name"]: one["expression"] for one in fence["variables"]}
+        *about_all, part = re.findall(r"'([^']*)'", said["unknown"])
+
+        assert tuple(about_all) == ABOUT_ALL
+        assert part == f"^({PART.pattern})$"
+        assert fence["validations"][0]["expression"] == "variables.unknown.size() == 0"
 
     def test_finds_the_action_behind_each_account(self, fence):
         (said,) = (one["expression"] for one in fence["variables"] if one["name"] == "action")

@@ -42,11 +42,24 @@ class TestAWrite:
         assert halt({"mode": "run", key: "stop: a sale"}, WRITE) == Halt("stop", key)
 
     @pytest.mark.parametrize(
-        "key", ["tenant.shop", "cluster.prod", "cluster.default", "cluster.other.prod", "namespace.sho",
-                "namespace.shop2", "namespace.", "action.scale", "action.scale-deployment", "Namespace.shop", "shop"],
-    )  # fmt: skip
+        "key", ["tenant.shop", "cluster.other.prod", "namespace.sho", "namespace.shop2", "action.scale"]
+    )
     def test_is_not_held_by_what_is_about_others(self, key):
         assert halt({"mode": "run", key: "freeze"}, WRITE) == Halt("run")
+
+    @pytest.mark.parametrize(
+        "key", ["cluster.prod", "cluster.default", "cluster.a.b.c", "tenant.", "tenant.A", "namespace.",
+                "namespace.Shop", "namespace.a.b", "namespace.-", "namespace." + "x" * 64, "action.scale-deployment",
+                "Namespace.shop", "namespaces.shop", "Mode", "shop", "node.n1", "", "mode ", "namespace.shop\n"],
+    )  # fmt: skip
+    def test_is_held_by_a_key_that_nobody_knows(self, key):
+        found = halt({"mode": "run", key: "stop"}, WRITE)
+        assert (found.mode, found.unknown) == ("freeze", (key,))
+        assert str(found).startswith("freeze is set: akeso-stop has what nobody knows: ")
+
+    @pytest.mark.parametrize("key", ["mode", "reason", "by", "since", "hydrated-at"])
+    def test_is_not_held_by_what_we_write_there_ourselves(self, key):
+        assert halt({"mode": "run", key: "run"}, WRITE) == Halt("run")
 
     def test_is_told_which_part_holds_it(self):
         assert str(halt({"mode": "run", "namespace.shop": "stop"}, WRITE)) == "stop is set for namespace shop"
@@ -64,7 +77,7 @@ class TestAWrite:
 
     @given(st.dictionaries(st.text(max_size=20), st.text(max_size=20), max_size=5))
     def test_can_be_judged_whatever_the_configmap_says(self, data):
-        assert halt(data, WRITE).mode in ("run", "stop", "freeze")
+        assert halt(data, WRITE).mode == ("run" if data.keys() <= {"by", "since", "reason"} else "freeze")
         assert scoped(data).items() <= data.items()
 
 
@@ -82,6 +95,35 @@ def remembered(world):
 
 def epoch(world):
     return world.here.state.store.hash("{akeso}:epoch")["value"]
+
+
+class TestAKeyThatNobodyKnows:
+    def test_freezes_everything_and_is_named_where_people_look(self, world):
+        put(world, {"namespaces.shop": "stop"})
+        world.sweep()
+        for said in (world.ok("GET", "v1/status"), world.ok("GET", "v1/guard")["stop"]):
+            assert (said["mode"], said["reason"]) == ("freeze", "akeso-stop has what nobody knows: namespaces.shop")
+        world.heal()
+        assert world.replicas() == 1
+
+    def test_holds_no_longer_than_it_is_there(self, world):
+        put(world, {"Mode": "stop", "mode": "run"})
+        world.sweep()
+        before = epoch(world)
+        put(world, {"Mode": None})
+        world.sweep()
+        assert world.ok("GET", "v1/status")["mode"] == "run"
+        assert epoch(world) != before
+        assert data(world)["mode"] == "run"
+
+    def test_weakens_nothing_that_is_remembered(self, world):
+        put(world, {"mode": "stop", "reason": "a sale"})
+        world.sweep()
+        world.cluster.delete("ConfigMap", HOME, "akeso-stop")
+        world.cluster.configmap(HOME, "akeso-stop", {"Mode": "run"})
+        world.sweep()
+        assert world.ok("GET", "v1/status")["mode"] == "freeze"
+        assert data(world)["mode"] == "stop"
 
 
 class TestLoading:

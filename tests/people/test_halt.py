@@ -146,3 +146,86 @@ class TestAPart:
         said = world.ok("POST", "v1/stop", {"mode": "stop", "namespace": "shop", **ASK})
         assert said["remembered"] is False
         assert configmap(world)["namespace.shop"].startswith("stop: ")
+
+
+class TestAFreeze:
+    PLACES = ({}, {"namespace": "shop"}, {"action": "scale_deployment"})
+
+    @pytest.mark.parametrize("part", PLACES)
+    def test_is_made_a_stop_only_by_whoever_may_let_go(self, world, part):
+        world.ok("POST", "v1/stop", {"mode": "freeze", **part, **ASK})
+        before = configmap(world)
+        stops = world.person("eve", "stop", "freeze")
+        for token in (world.shared, stops):
+            status, said = world.ask("POST", "v1/stop", {"mode": "stop", **part, **ASK}, token=token)
+            assert (status, said["error"]) == (403, "not-allowed" if token == stops else "nobody")
+        assert configmap(world) == before
+        world.ok("POST", "v1/stop", {"mode": "stop", **part, **ASK}, token=world.person("ada", "stop", "resume"))
+
+    def test_that_only_redis_remembers_is_one(self, world):
+        world.ok("POST", "v1/stop", {"mode": "freeze", **ASK})
+        world.cluster.delete("ConfigMap", HOME, "akeso-stop")
+        world.cluster.configmap(HOME, "akeso-stop", {})
+        assert world.ask("POST", "v1/stop", {"mode": "stop", **ASK}, token=world.shared)[0] == 403
+
+    def test_is_one_also_while_redis_is_away(self, world, monkeypatch):
+        world.ok("POST", "v1/stop", {"mode": "freeze", **ASK})
+        monkeypatch.setenv("AKESO_REDIS__URL", "redis://127.0.0.1:1/0")
+        world.here = Here("api")
+        assert world.ask("POST", "v1/stop", {"mode": "stop", **ASK}, token=world.shared)[0] == 403
+
+    def test_of_a_part_may_be_beside_a_stop_of_everything_by_the_shared_token(self, world):
+        world.ok("POST", "v1/stop", {"mode": "freeze", "namespace": "shop", **ASK})
+        world.ok("POST", "v1/stop", {"mode": "stop", **ASK}, token=world.shared)
+        assert configmap(world)["namespace.shop"].startswith("freeze: ")
+
+
+class TestTwoWhoStop:
+    def test_are_both_kept_and_named_by_whoever_lifts_it(self, world):
+        world.ok("POST", "v1/stop", {"mode": "stop", "reason": "a sale"}, token=world.person("ann"))
+        world.ok("POST", "v1/stop", {"mode": "freeze", "reason": "bad deploy"}, token=world.person("bo"))
+        assert configmap(world)["reason"] == "bad deploy; before: a sale, by ann"
+        said = world.ok("POST", "v1/stop", {"mode": "run", "reason": "all clear"})
+        assert said["lifted"] == "freeze: bad deploy; before: a sale, by ann, by bo"
+        assert configmap(world)["reason"] == "all clear"
+
+    def test_is_one_who_says_it_twice(self, world):
+        for reason in ("a sale", "a bigger sale"):
+            world.ok("POST", "v1/stop", {"mode": "stop", "reason": reason}, token=world.person("ann"))
+        assert configmap(world)["reason"] == "a bigger sale"
+
+    def test_never_fill_more_than_one_reason(self, world):
+        for name in ("ann", "bo", "cy", "di"):
+            world.ok("POST", "v1/stop", {"mode": "stop", "reason": name * 100}, token=world.person(name))
+        assert len(configmap(world)["reason"]) <= 300
+
+
+class TestAWordOfWarning:
+    def test_everything_is_still_stopped_when_a_part_is_let_go(self, world):
+        world.ok("POST", "v1/stop", {"mode": "stop", "namespace": "shop", **ASK})
+        world.ok("POST", "v1/stop", {"mode": "stop", **ASK})
+        said = world.ok("POST", "v1/stop", {"mode": "run", "namespace": "shop", **ASK})
+        assert (said["everything"], said["lifted"]) == ("stop: bad deploy", "stop: bad deploy, by ada")
+
+    @pytest.mark.parametrize("part", [{}, {"namespace": "shop"}])
+    def test_nothing_was_stopped_that_is_let_go(self, world, part):
+        said = world.ok("POST", "v1/stop", {"mode": "run", **part, **ASK})
+        assert (said["warning"], said["lifted"], said["everything"]) == ("nothing was stopped there", "", "")
+
+    def test_a_namespace_that_is_not_there_is_stopped_all_the_same(self, world):
+        said = world.ok("POST", "v1/stop", {"mode": "stop", "namespace": "soon", **ASK})
+        assert said["warning"] == "there is no namespace soon yet"
+        assert configmap(world)["namespace.soon"].startswith("stop: ")
+        assert world.ok("POST", "v1/stop", {"mode": "stop", "namespace": "shop", **ASK})["warning"] == ""
+
+
+class TestABodyThatSaysTwoThings:
+    @pytest.mark.parametrize(
+        "raw",
+        [b'{"mode": "stop", "reason": "x", "by": "ada", "mode": "run"}',
+         b'{"mode": "stop", "reason": "x", "reason": "x", "by": "ada"}'],
+    )  # fmt: skip
+    def test_is_refused_and_nothing_changes(self, world, raw):
+        before = configmap(world)
+        assert world.ask("POST", "v1/stop", raw=raw)[0] == 400
+        assert configmap(world) == before

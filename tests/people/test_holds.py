@@ -167,3 +167,24 @@ class TestARecord:
     @pytest.mark.parametrize(("given", "missing"), [([], 2), (["a"], 1), (["a", "a"], 1), (["a", "b"], 0)])
     def test_counts_each_voice_once(self, given, missing):
         assert Hold.of({"id": "h", "needs": "2", "given": json.dumps(given)}).missing == missing
+
+
+class TestAfterALoss:
+    WHY = {"reason": "looks right"}  # noqa: RUF012
+
+    def test_what_waited_is_said_to_be_lost_and_not_to_have_never_been(self, world):
+        world.autonomy("approve")
+        incident = world.heal()
+        world.here.state.store.read("FLUSHALL")
+        assert "the state is lost" in world.ok("GET", "v1/holds")["loss"]
+        status, said = world.ask("POST", f"v1/holds/{incident}/approve", self.WHY)
+        assert (status, "the state is lost" in said["text"]) == (404, True)
+
+        world.sweep()
+        assert "the state was lost until 20" in world.ok("GET", "v1/holds")["loss"]
+        status, said = world.ask("POST", f"v1/holds/{incident}/approve", self.WHY)
+        assert (status, "what waited before waits no longer" in said["text"]) == (404, True)
+
+    def test_without_one_nothing_is_said_of_it(self, world):
+        assert world.ok("GET", "v1/holds")["loss"] == ""
+        assert "lost" not in world.ask("POST", "v1/holds/inc-never/approve", self.WHY)[1]["text"]

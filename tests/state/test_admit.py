@@ -389,6 +389,22 @@ class TestLimitsToTheMillisecond:
         world.advance(1)
         assert world.admit(incident, taken_at=taken_at, dry=True)["check"] == "stale"
 
+    def test_facts_from_the_future_are_stale_and_told(self, world):
+        incident = world.opened()
+        assert world.admit(incident, taken_at=world.now + 5 * SECOND, dry=True)["decision"] == "approved"
+        answer = world.admit(incident, taken_at=world.now + 5 * SECOND + 1)
+        assert (answer["check"], answer["retry_at"]) == ("stale", 0)
+        assert world.told(incident) == [
+            "not done: scale_deployment refused by stale (its facts are from the future: a clock is ahead)"
+        ]
+
+    def test_facts_from_before_a_lift_pass_for_younger_by_no_more_than_clocks_may_be_apart(self, world):
+        incident = world.opened()
+        world.stop("stop")
+        ahead = world.now + 5 * SECOND + 1  # taken now, by a clock that is too far ahead
+        world.stop("run")
+        assert world.admit(incident, taken_at=ahead)["check"] == "stale"
+
     def test_an_event_expires_after_its_time(self, world):
         incident = world.opened()
         expires = world.now

@@ -136,7 +136,7 @@ if check then
   note('denied')
   count('decisions_total|decision=denied|check=' .. check)
   if check == 'observe' then count('would_have_done') end
-  if check == 'stale' and text then
+  if check == 'stale' and text and retry_at > 0 then
     -- Listed, never replayed: whatever comes after the stop is decided on fresh facts.
     local key = k('dropped')
     redis.call('LPUSH', key, cjson.encode({ at = now, incident = req.incident, action = req.action, scope = req.scope }))

@@ -8,6 +8,7 @@ local seen = not req.dry and replay()
 if seen then return seen end
 
 local STALE = 120000
+local AHEAD = 5000  -- so far two clocks may be apart; with more, what is old would pass for young
 local JUDGED = { verified = true, ineffective = true, harmful = true, failed = true }
 
 local policy = hash(P .. ':policy')
@@ -252,6 +253,7 @@ local CHECKS = {
   { name = 'stale', judge = function()
     local lifted = num(redis.call('HGET', P .. ':stop', 'lifted_at'))
     if req.taken_at < lifted then return true, nil, nil, now, 'from before the stop was lifted' end
+    if req.taken_at > now + AHEAD then return true, nil, nil, 0, 'its facts are from the future: a clock is ahead' end
     return now - req.taken_at > STALE, STALE, now - req.taken_at, now
   end },
   { name = 'storm', judge = function()
