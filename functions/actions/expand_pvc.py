@@ -131,12 +131,11 @@ def _grown(name: str, claim: Claim, room: Room, params: ExpandPvcParams) -> int 
     """How large it is to be: the step, or as far as it may go if that is a step at all."""
     asked = claim.requested.value if claim.requested else 0
     now = max(asked, _has(claim))
-    limits: list[tuple[int, Reason, str]] = [
-        (params.most_gib * _GIB, "bounds", f"it may have {params.most_gib} GiB"),
-        *([(room.claim, "quota", "the limit range allows no larger claim")] if room.claim is not None else []),
-        *([(asked + room.left.storage, "quota", "the quota for storage leaves no room")]
-          if room.left.storage is not None else []),
-    ]  # fmt: skip
+    limits: list[tuple[int, Reason, str]] = [(params.most_gib * _GIB, "bounds", f"it may have {params.most_gib} GiB")]
+    if room.claim is not None:
+        limits.append((room.claim, "quota", "the limit range allows no larger claim"))
+    if room.left.storage is not None:
+        limits.append((asked + room.left.storage, "quota", "the quota for storage leaves no room"))
     most, reason, why = min(limits)
     wanted = min(now + -(-now * params.percent // 100), most)
     wanted = -(-wanted // _MIB) * _MIB if -(-wanted // _MIB) * _MIB <= most else wanted // _MIB * _MIB

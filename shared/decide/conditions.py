@@ -11,6 +11,7 @@ from pydantic import Field
 
 from shared.event.types import TriagedData
 from shared.model.base import Model
+from shared.model.details import CLEANUP
 from shared.model.facts import ContainerState, Facts, PodFacts, ScopeKind
 
 
@@ -75,8 +76,25 @@ class NodeWhen(Model):
         )
 
 
+class ClaimWhen(Model):
+    """Holds of a claim whose volume a remedy could be tried on."""
+
+    cleanable: bool | None = None  # its owner has said what may be deleted on it
+    expandable: bool | None = None  # it is bound, and its class lets it grow
+
+    def met(self, facts: Facts) -> bool:
+        claim = facts.details.claim
+        if claim is None:
+            return False
+        grows = claim.expandable and claim.phase == "Bound"
+        return self.cleanable in (None, CLEANUP in claim.notes) and self.expandable in (None, grows)
+
+
 class When(Model):
-    """Conditions, all of which must hold; the family or the alert name is enough for the alert itself."""
+    """Conditions, all of which must hold; the family or the alert name is enough for the alert itself.
+
+    It holds nowhere where one of `unless` does: so restraint gives way exactly where a remedy is for.
+    """
 
     families: tuple[str, ...] = ()
     alertnames: tuple[str, ...] = ()
@@ -90,6 +108,9 @@ class When(Model):
     all_ready: bool | None = None
     min_ready: int = Field(default=0, ge=0)
     min_desired: int = Field(default=0, ge=0)
+    claim: ClaimWhen | None = None
+    declared: Literal["", "backup", "compact", "cleanup"] = ""  # a CronJob of the owner's for that
+    unless: tuple["When", ...] = ()
 
     def met(self, triaged: TriagedData) -> bool:
         facts, replicas = triaged.facts, triaged.facts.replicas
@@ -107,6 +128,9 @@ class When(Model):
             and desired >= self.min_desired
             and (self.pod is None or bool(self.pod.pods(facts)))
             and (self.node is None or self.node.met(facts))
+            and (self.claim is None or self.claim.met(facts))
+            and (not self.declared or _declared(facts, self.declared))
+            and not any(other.met(triaged) for other in self.unless)
         )
 
     def _about(self, triaged: TriagedData) -> bool:
@@ -114,6 +138,11 @@ class When(Model):
             return True
         name = triaged.alert.labels.get("alertname", "") if triaged.alert else ""
         return triaged.family in self.families or name in self.alertnames
+
+
+def _declared(facts: Facts, task: str) -> bool:
+    tasks = facts.details.tasks
+    return tasks is not None and any(one.task == task for one in tasks.tasks)
 
 
 def _minimum(facts: Facts) -> int:

@@ -109,4 +109,5 @@ def _is(item: Any, at: int, key: str) -> bool:
 def _merged(one: Any, other: Any) -> Object:
     one, other = one or {}, other or {}
     both = {key: {**(one.get(key) or {}), **(other.get(key) or {})} for key in ("labels", "annotations")}
-    return {key: value for key, value in both.items() if value}
+    owners = {"ownerReferences": other["ownerReferences"]} if "ownerReferences" in other else {}
+    return {key: value for key, value in both.items() if value} | owners
