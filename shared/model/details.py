@@ -111,12 +111,15 @@ class Condition(Model):
 
 
 class Mount(Model):
-    """A pod that has the claim."""
+    """A pod that has the claim, and as whom it says that it writes there; None where its image says it."""
 
     name: str
     uid: str
     node: str = ""
     owner: str = ""  # the kind of what controls it
+    user: int | None = None
+    group: int | None = None
+    fs_group: int | None = None
 
 
 class Claim(Model):
