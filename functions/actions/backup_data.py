@@ -44,7 +44,7 @@ class BackupData(Action):
         Example("neither is there", _facts(), {}, refusal="undeclared"),
         Example("one is made already", _facts(tasks=_DECLARED, runs=_RUNNING), {}, refusal="nothing-to-do"),
         Example(
-            "no volume yet", _facts(claim={**_SNAPS, "phase": "Pending", "capacity": None}), {}, refusal="unsupported"
+            "no volume yet", _facts(claim={**_CLAIM, "phase": "Pending", "capacity": None}), {}, refusal="unsupported"
         ),
         Example("no data", {**_facts(), "scope": {**_SCOPE, "kind": "Node"}}, {}, refusal="unsupported"),
     )

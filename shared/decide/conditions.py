@@ -91,10 +91,7 @@ class ClaimWhen(Model):
 
 
 class When(Model):
-    """Conditions, all of which must hold; the family or the alert name is enough for the alert itself.
-
-    It holds nowhere where one of `unless` does: so restraint gives way exactly where a remedy is for.
-    """
+    """Conditions, all of which must hold; the family or the alert name is enough for the alert itself."""
 
     families: tuple[str, ...] = ()
     alertnames: tuple[str, ...] = ()
@@ -110,7 +107,6 @@ class When(Model):
     min_desired: int = Field(default=0, ge=0)
     claim: ClaimWhen | None = None
     declared: Literal["", "backup", "compact", "cleanup"] = ""  # a CronJob of the owner's for that
-    unless: tuple["When", ...] = ()
 
     def met(self, triaged: TriagedData) -> bool:
         facts, replicas = triaged.facts, triaged.facts.replicas
@@ -130,7 +126,6 @@ class When(Model):
             and (self.node is None or self.node.met(facts))
             and (self.claim is None or self.claim.met(facts))
             and (not self.declared or _declared(facts, self.declared))
-            and not any(other.met(triaged) for other in self.unless)
         )
 
     def _about(self, triaged: TriagedData) -> bool:
