@@ -105,6 +105,7 @@ class Tickets(Model):
 class Settings(Model):
     dev: bool = False  # one machine: simulated time, volatile Redis and a missing webhook token are allowed
     action: str = ""  # executor only: the one action this process may run
+    image: str = ""  # executor only: the image of this installation, for what runs beside the data
     actions_dir: str = ""  # where the catalogue is walked; empty: functions/actions beside the functions package
     secrets_dir: str = "/etc/akeso/secrets"
     audit_file: str = ""  # append-only file to which sealed audit lines are exported; empty: none

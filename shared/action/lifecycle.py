@@ -302,6 +302,7 @@ class Attempt:
         facts = self._facts()
         if facts is None:
             return Ended("failed", "the target is gone", "look", "not-found")
+        facts = facts.model_copy(update={"attempt": self._grant.id})
         said = self._action.arrived(facts, self._action.Params.model_validate(self._data.params))
         if isinstance(said, Refusal):
             return Ended("failed", f"{said.reason}: {said.text}", "look", said.reason)

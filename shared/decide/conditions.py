@@ -11,6 +11,7 @@ from pydantic import Field
 
 from shared.event.types import TriagedData
 from shared.model.base import Model
+from shared.model.details import CLEANUP
 from shared.model.facts import ContainerState, Facts, PodFacts, ScopeKind
 
 
@@ -75,6 +76,20 @@ class NodeWhen(Model):
         )
 
 
+class ClaimWhen(Model):
+    """Holds of a claim whose volume a remedy could be tried on."""
+
+    cleanable: bool | None = None  # its owner has said what may be deleted on it
+    expandable: bool | None = None  # it is bound, and its class lets it grow
+
+    def met(self, facts: Facts) -> bool:
+        claim = facts.details.claim
+        if claim is None:
+            return False
+        grows = claim.expandable and claim.phase == "Bound"
+        return self.cleanable in (None, CLEANUP in claim.notes) and self.expandable in (None, grows)
+
+
 class When(Model):
     """Conditions, all of which must hold; the family or the alert name is enough for the alert itself."""
 
@@ -90,6 +105,8 @@ class When(Model):
     all_ready: bool | None = None
     min_ready: int = Field(default=0, ge=0)
     min_desired: int = Field(default=0, ge=0)
+    claim: ClaimWhen | None = None
+    declared: Literal["", "backup", "compact", "cleanup"] = ""  # a CronJob of the owner's for that
 
     def met(self, triaged: TriagedData) -> bool:
         facts, replicas = triaged.facts, triaged.facts.replicas
@@ -107,6 +124,8 @@ class When(Model):
             and desired >= self.min_desired
             and (self.pod is None or bool(self.pod.pods(facts)))
             and (self.node is None or self.node.met(facts))
+            and (self.claim is None or self.claim.met(facts))
+            and (not self.declared or _declared(facts, self.declared))
         )
 
     def _about(self, triaged: TriagedData) -> bool:
@@ -114,6 +133,11 @@ class When(Model):
             return True
         name = triaged.alert.labels.get("alertname", "") if triaged.alert else ""
         return triaged.family in self.families or name in self.alertnames
+
+
+def _declared(facts: Facts, task: str) -> bool:
+    tasks = facts.details.tasks
+    return tasks is not None and any(one.task == task for one in tasks.tasks)
 
 
 def _minimum(facts: Facts) -> int:

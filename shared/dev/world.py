@@ -37,7 +37,7 @@ PEOPLE = ("ada", "bo")  # two, because four eyes need them
 TICK_S = 60.0
 _ROOT = Path(__file__).parents[2]
 _NO_LOGIN = Path("/nobody-logs-in-from-here")
-_OURS = ("AKESO_ACTION", "THREADS")  # of a manifest's environment; addresses are this machine's
+_OURS = ("AKESO_ACTION", "AKESO_IMAGE", "THREADS")  # of a manifest's environment; addresses are this machine's
 
 
 class World:

@@ -49,8 +49,8 @@ _FORM: Final = {"json": "application/json-patch+json", "merge": "application/mer
 class Kube:
     """One connection pool to one API server. Safe for use by several threads. Made by `connect`."""
 
-    def __init__(self, load: Callable[[], ApiClient], *, timeout_s: float) -> None:
-        self._load = load
+    def __init__(self, load: Callable[[], ApiClient], *, timeout_s: float, image: str = "") -> None:
+        self._load, self.image = load, image  # the image of this installation, where it is known
         self._loading = threading.Lock()
         self._api: ApiClient | None = load()
         self._timeout_s = timeout_s
@@ -262,7 +262,11 @@ def connect(settings: Settings, user_agent: str) -> Kube:
     Sends nothing. Raises KubeDown (reason `kube-credentials`) when there are no usable credentials. They are read again
     once a minute in a pod, when they have run out by what they say themselves, and whenever the server refuses them.
     """
-    return Kube(lambda: _loaded(settings.kube.kubeconfig, user_agent), timeout_s=settings.kube.timeout_ms / 1000)
+    return Kube(
+        lambda: _loaded(settings.kube.kubeconfig, user_agent),
+        timeout_s=settings.kube.timeout_ms / 1000,
+        image=settings.image,
+    )
 
 
 def _loaded(kubeconfig: str, user_agent: str) -> ApiClient:

@@ -8,11 +8,11 @@ import copy
 from typing import Any, Final
 
 from shared.kube.client import Kube
-from shared.kube.errors import NotFound
+from shared.kube.errors import NotFound, Refused
 from shared.kube.kinds import KINDS
 from shared.kube.mark import KEPT, MADE, MARK, TEMPORARY, UNTIL, Stay
 from shared.model.base import canonical, sha256
-from shared.model.plan import Write
+from shared.model.plan import OWN_IMAGE, Write
 
 _HASH: Final = "pod-template-hash"  # a ReplicaSet's own addition to the template that it was given
 _LETTERS = 8
@@ -36,7 +36,7 @@ def body(kube: Kube, write: Write, *, mark: str, stay: Stay | None) -> Object:
     attempt = mark.partition("/")[0]
     given = dict(write.after)
     source = given.pop("from", None)
-    made = part(kube, write.target.namespace, source) if source else given
+    made = part(kube, write.target.namespace, source) if source else _with_image(kube, given)
     if source and made is None:
         raise NotFound(f"{source['kind']} {source['name']} is gone")
     meta = _merged(made.get("metadata"), given.get("metadata"))
@@ -49,6 +49,19 @@ def body(kube: Kube, write: Write, *, mark: str, stay: Stay | None) -> Object:
     labels = {**(meta.get("labels") or {}), **({TEMPORARY: "true"} if stay else {})}
     meta |= {"name": name_of(write, attempt), "annotations": notes, "labels": labels}
     return {**made, "apiVersion": KINDS[write.target.kind].api, "kind": write.target.kind, "metadata": meta}
+
+
+def _with_image(kube: Kube, made: Object) -> Object:
+    """A body of our own with the image of this installation; a plan, which is made elsewhere too, does not name it."""
+    containers = at(made, "/spec/template/spec/containers") or []
+    if not any(one.get("image") == OWN_IMAGE for one in containers):
+        return made
+    if not kube.image:
+        raise Refused("this installation does not say which image it is of (AKESO_IMAGE): render its manifests anew")
+    made = copy.deepcopy(made)
+    for one in at(made, "/spec/template/spec/containers"):
+        one["image"] = kube.image if one.get("image") == OWN_IMAGE else one.get("image")
+    return made
 
 
 def part(kube: Kube, namespace: str, source: Object) -> Any:
@@ -109,4 +122,5 @@ def _is(item: Any, at: int, key: str) -> bool:
 def _merged(one: Any, other: Any) -> Object:
     one, other = one or {}, other or {}
     both = {key: {**(one.get(key) or {}), **(other.get(key) or {})} for key in ("labels", "annotations")}
-    return {key: value for key, value in both.items() if value}
+    owners = {"ownerReferences": other["ownerReferences"]} if "ownerReferences" in other else {}
+    return {key: value for key, value in both.items() if value} | owners

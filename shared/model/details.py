@@ -5,11 +5,15 @@ thousandths of a core and everything else in bytes, with the text that the API h
 it found.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from shared.model.base import Model
+
+CLEANUP: Final = "akeso.dev/cleanup"  # an annotation of a claim: what may be deleted on its volume
+TASK: Final = "akeso.dev/task"  # a label of what is declared, or was created, for backup, compact or cleanup
+FOR: Final = "akeso.dev/for"  # an annotation beside it: KIND/NAME of the scope
 
 
 class Amount(Model):
@@ -107,12 +111,15 @@ class Condition(Model):
 
 
 class Mount(Model):
-    """A pod that has the claim."""
+    """A pod that has the claim, and as whom it says that it writes there; None where its image says it."""
 
     name: str
     uid: str
     node: str = ""
     owner: str = ""  # the kind of what controls it
+    user: int | None = None
+    group: int | None = None
+    fs_group: int | None = None
 
 
 class Claim(Model):
@@ -213,6 +220,28 @@ class Seat(Model):
     mirror: bool = False
 
 
+class Run(Model):
+    """A Job or a snapshot that Akeso has created for the scope, as its label and annotations say."""
+
+    kind: Literal["Job", "VolumeSnapshot"]
+    name: str
+    task: Literal["backup", "compact", "cleanup"]
+    attempt: str = ""
+    created_at: int = 0  # ms
+    state: Literal["running", "complete", "failed"] = "running"
+    why: str = ""  # the reason of a Job that failed; Error while the driver of a snapshot tries again
+
+
+class Runs(Model):
+    """Newest first, at most 20."""
+
+    runs: tuple[Run, ...] = ()
+
+    def newest(self, task: str, attempt: str = "") -> Run | None:
+        """The newest of that task; of that attempt, where one is named."""
+        return next((one for one in self.runs if one.task == task and attempt in ("", one.attempt)), None)
+
+
 class Network(Model):
     """Which known plug-in enforces NetworkPolicies here; `unknown` is not no."""
 
@@ -230,4 +259,5 @@ class Details(Model):
     node: Node | None = None
     room: Room | None = None
     tasks: Tasks | None = None
+    runs: Runs | None = None
     network: Network | None = None

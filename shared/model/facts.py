@@ -118,3 +118,4 @@ class Facts(Model):
     spec: dict[str, Any] = Field(default_factory=dict)  # the bounded part of the scope's spec that plans may read
     details: Details = Details()  # what further was looked at
     stop_mode: Literal["run", "stop", "freeze"] = "run"  # as the ConfigMap says
+    attempt: str = ""  # the one that asks whether it has arrived; empty before one has begun

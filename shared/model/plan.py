@@ -5,13 +5,15 @@ from fresher facts are still the same plan. It must never hold a resourceVersion
 """
 
 import hashlib
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from shared.model.base import Model, canonical
 from shared.model.facts import ObjectRef
 from shared.model.refusal import REASONS, Reason
+
+OWN_IMAGE: Final = "akeso:own"  # in a body that is created stands for the image of this installation
 
 
 class Write(Model):

@@ -13,7 +13,7 @@ from shared.kube import facts as snapshot
 from shared.model.facts import Facts, ObjectRef, Scope
 from tests.cluster.api import MERGE_PATCH, until
 from tests.cluster.real import idle_pod
-from tests.contract import live_network, live_nodes
+from tests.contract import live_details, live_network, live_nodes
 from tests.contract.live_world import World
 
 Object = dict[str, Any]
@@ -72,12 +72,17 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
             if world.emulated.get("Node", "", f"n{number + 1}") is None:
                 world.emulated.node(f"n{number + 1}")
     live_network.enforce(world, facts, world.end)
-    made = _post(world, kind, _body(world, kind, name, facts))
+    told = facts.get("details") or {}
+    body = _body(world, kind, name, facts)
+    has_claim = kind == "PersistentVolumeClaim" and told.get("claim")
+    made = live_details.claim(world, name, body["metadata"], told) if has_claim else _post(world, kind, body)
     if not keep:
         path = f"{_PATHS[kind].format(world.place)}/{name}"
         world.end.callback(world.api, "DELETE", path, {"propagationPolicy": "Background"})
     scope = Scope(kind=kind, namespace=world.place, name=name, uid=made["metadata"]["uid"])
+    live_details.around(world, kind, name, told, keep=keep)
     if kind == "PersistentVolumeClaim":
+        until(lambda: _alike(facts, look(world, scope)), f"claim {name} does not become what {facts} say")
         return Subject(scope, _ref(kind, made), params)
     if facts.get("autoscaler"):
         target = {"apiVersion": made["apiVersion"], "kind": kind, "name": name}
@@ -110,7 +115,11 @@ def _alike(facts: Object, live: Facts) -> bool:
     if live.scope.kind == "Deployment":
         fields |= {"paused", "rolling_out"} & set(facts)
     settled = facts.get("rolling_out") or not live.rolling_out
-    return bool(settled) and all(bool(getattr(live, field)) == bool(getattr(wanted, field)) for field in fields)
+    return (
+        bool(settled)
+        and live_details.alike(facts, live)
+        and all(bool(getattr(live, field)) == bool(getattr(wanted, field)) for field in fields)
+    )
 
 
 def _desired(facts: Object) -> int:

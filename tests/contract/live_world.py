@@ -63,7 +63,10 @@ class World:
         if account in self._kubes:
             return self._kubes[account]
         file = self.api.kubeconfig_of(self.token(account), self._folder / f"{account}.yaml", server=self.gate.url)
-        settings = Settings(kube=KubeSettings(kubeconfig=str(file), namespace=self.home, timeout_ms=20_000))
+        settings = Settings(
+            image="registry.example/akeso:1",
+            kube=KubeSettings(kubeconfig=str(file), namespace=self.home, timeout_ms=20_000),
+        )
         kube = self._kubes[account] = connect(settings, f"akeso-{account}")
         self._parts.callback(kube.close)
         return kube

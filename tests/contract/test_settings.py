@@ -14,6 +14,7 @@ from shared.settings import Settings, load
 DEFAULTS = {
     "AKESO_DEV": False,
     "AKESO_ACTION": "",
+    "AKESO_IMAGE": "",
     "AKESO_ACTIONS_DIR": "",
     "AKESO_SECRETS_DIR": "/etc/akeso/secrets",
     "AKESO_AUDIT_FILE": "",

@@ -9,7 +9,7 @@ from shared.decide.conditions import PodWhen, When
 from shared.decide.rules import RUNBOOKS, TELL_ONLY, Rule, choose, load_rules, seen, shipped
 from shared.errors import MalformedError
 from shared.event.types import TriagedData
-from shared.model.details import Details, Nodes
+from shared.model.details import CLEANUP, Claim, Details, Nodes, Task, Tasks
 from shared.model.facts import ContainerState, Facts, PodFacts, Replicas, Scope
 from shared.model.wish import Wish
 
@@ -34,8 +34,9 @@ class TestShippedRules:
         told = [rule for rule in shipped() if rule.action == TELL_ONLY]
         for write in (rule for rule in shipped() if rule.action != TELL_ONLY):
             after = {rule.id for rule in told if rule.priority > write.priority}
-            # The general word on nodes gives way where something is known to help one; the others are of workloads.
-            assert not after or write.when.scope_kinds == ("Node",), (write.id, after)
+            # The general word on nodes and volumes gives way where something is known to help; others are of workloads.
+            of_its_own = write.when.scope_kinds in (("Node",), ("PersistentVolumeClaim",))
+            assert not after or of_its_own, (write.id, after)
             assert "security-needs-a-person" not in after
 
     def test_choose_as_recorded(self, case, expected, cases, catalogue):
@@ -119,6 +120,42 @@ class TestRestraint:
     def test_an_action_that_is_not_installed_is_not_chosen(self, cases, tmp_path):
         choice = choose(cases["below-minimum"], Catalogue(tmp_path), shipped())
         assert (choice.action, choice.by) == (TELL_ONLY, "nobody")
+
+
+SAYS = {CLEANUP: "[]"}
+
+
+class TestAVolumeThatFillsUp:
+    """Restraint gives way where a remedy is for it, and nowhere else."""
+
+    @pytest.mark.parametrize(
+        "tasks", [(), (Task(name="v", uid="j", task="compact"),), (Task(name="d", uid="j", task="backup"),)]
+    )
+    @pytest.mark.parametrize("claim", [
+        None, Claim(), Claim(phase="Bound"), Claim(phase="Bound", expandable=True),
+        Claim(phase="Pending", expandable=True),
+        Claim(phase="Bound", notes=SAYS), Claim(phase="Bound", notes={"akeso.dev/other": "x"}),
+    ])  # fmt: skip
+    def test_is_a_persons_exactly_where_no_rule_of_ours_fits(self, change, catalogue, claim, tasks):
+        details = Details(claim=claim, tasks=Tasks(tasks=tasks))
+        for name in ("volume-expand", "volume-errors", "pvc-near-full", "disk-space", "node-maintenance"):
+            data = change(name, {"details": details})
+            fitting = [rule for rule in shipped() if rule.action != TELL_ONLY and rule.when.met(data)]
+            choice = choose(data, catalogue, shipped())
+            told = choice.rule == "node-and-storage-need-a-person"
+            assert told is not bool(fitting)
+            assert (choice.action == TELL_ONLY) is told
+            if name != "volume-expand":
+                assert told
+
+    def test_is_cleaned_then_compacted_then_enlarged_and_then_told(self, change, catalogue):
+        tried, rules = (), []
+        for _ in range(4):
+            choice = choose(change("volume-cleanup", tried=tried), catalogue, shipped())
+            tried, rules = (*tried, choice.action), [*rules, choice.rule]
+
+        assert rules == ["volume-cleanup", "volume-compact", "volume-expand", "node-and-storage-need-a-person"]
+        assert tried[-1] == TELL_ONLY
 
 
 class TestACrashLoopBetweenTwoCrashes:

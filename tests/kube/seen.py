@@ -129,6 +129,14 @@ def cronjob(name="dump", task="backup", of="Deployment/web"):
     }  # fmt: skip
 
 
+def created(name, task, of="PersistentVolumeClaim/data"):
+    return {
+        "metadata": {"name": name, "labels": {"akeso.dev/task": task}, "creationTimestamp": "2026-01-01T00:00:00Z",
+                     "annotations": {"akeso.dev/for": of, "akeso.dev/made-by": "a-1"}},
+        "spec": {}, "status": {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]},
+    }  # fmt: skip
+
+
 def everything():
     """One good object of each kind that a detail looks at."""
     volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}, {"name": "e", "emptyDir": {}}]
@@ -140,6 +148,7 @@ def everything():
         "ResourceQuota": [quota({"pods": "9"}, scopes=["NotBestEffort"])],
         "CronJob": [cronjob(), cronjob("gc", "cleanup", "PersistentVolumeClaim/data")],
         "DaemonSet": [{"metadata": {"name": "calico-node"}}],
+        "Job": [created("akeso-cleanup-1", "cleanup")], "VolumeSnapshot": [created("akeso-backup-1", "backup")],
     }  # fmt: skip
 
 

@@ -15,7 +15,8 @@ RIGHTS: Final = (
     ("snapshot.storage.k8s.io", "volumesnapshotclasses", "list"),
 )
 
-_MOUNTS, _ROOM, _CONDITIONS, _MODES, _NOTES = 20, 6_000, 8, 4, 8
+_MOUNTS, _ROOM, _CONDITIONS, _MODES, _NOTES, _NOTE = 20, 6_000, 8, 4, 8, 1024
+_IDS: Final = 1 << 31
 _OURS = "akeso.dev/"
 _DEFAULT = "snapshot.storage.kubernetes.io/is-default-class"
 _RECORDS: Final = frozenset({"akeso.dev/attempt", "akeso.dev/undo"})  # of writes, and no wish of the claim's owner
@@ -64,12 +65,21 @@ def _has(pod: Object, claim: str) -> bool:
 
 
 def _mount(pod: Object) -> Mount:
+    first = dicts(part(pod, "spec").get("containers"))[:1]
+    as_whom = {**part(pod, "spec", "securityContext"), **part(first[0] if first else {}, "securityContext")}
     return Mount(
         name=name(meta(pod).get("name")),
         uid=name(meta(pod).get("uid")),
         node=name(part(pod, "spec").get("nodeName")),
         owner=word(controller(pod).get("kind")),
+        user=_id(as_whom.get("runAsUser")),
+        group=_id(as_whom.get("runAsGroup")),
+        fs_group=_id(as_whom.get("fsGroup")),
     )
+
+
+def _id(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < _IDS else None
 
 
 def _snapshot_class(kube: Reader, provisioner: Any) -> str:
@@ -86,5 +96,10 @@ def _snapshot_class(kube: Reader, provisioner: Any) -> str:
 
 def _notes(found: Object) -> dict[str, str]:
     notes = strings(meta(found).get("annotations")).items()
-    ours = sorted((name(key), name(text)) for key, text in notes if key.startswith(_OURS) and key not in _RECORDS)
+    ours = sorted((name(key), _text(text)) for key, text in notes if key.startswith(_OURS) and key not in _RECORDS)
     return dict(ours[:_NOTES])
+
+
+def _text(value: str) -> str:
+    """A declaration, which may be longer than a name; cut, it is one that cannot be read."""
+    return value[: _NOTE + 1].encode(errors="replace").decode()

@@ -8,14 +8,11 @@ from typing import Any, Final, cast
 
 from shared.kube.reader import Object, Reader
 from shared.kube.shape import meta, ms, name, part, strings, within
-from shared.model.details import Task, Tasks
+from shared.model.details import FOR, TASK, Task, Tasks
 from shared.model.facts import Scope
 
 KINDS: Final = ("Deployment", "StatefulSet", "DaemonSet", "PersistentVolumeClaim")
 RIGHTS: Final = (("batch", "cronjobs", "list"),)
-
-TASK: Final = "akeso.dev/task"  # a label: backup, compact or cleanup
-FOR: Final = "akeso.dev/for"  # an annotation: KIND/NAME of the scope
 
 _MOST, _ROOM = 20, 4_000
 _KNOWN: Final = ("backup", "cleanup", "compact")
