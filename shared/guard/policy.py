@@ -15,6 +15,7 @@ from shared.model.base import Model
 from shared.model.facts import Autonomy, ScopeKind
 from shared.model.protected import BUILT_IN
 
+_EACH: Final = "Counted for each cluster of each tenant by itself."
 _STARS: Final = 3  # each one more multiplies the time that a script needs for a name that almost fits
 
 
@@ -59,10 +60,12 @@ class Rule(Model):
     actions: tuple[ActionName, ...] | None = Field(default=None, min_length=1, max_length=100)
     namespaces: tuple[Namespace, ...] | None = Field(default=None, min_length=1, max_length=100)
     kinds: tuple[ScopeKind, ...] | None = Field(default=None, min_length=1, max_length=20)
+    # Of an incident those of all alerts that ever joined it, of a person's run those of what is open on its scope: the
+    # strictest rule of any binds, and what has none meets every rule by severity that fits otherwise.
     severities: tuple[Severity, ...] | None = Field(default=None, min_length=1, max_length=20)
     # A cap on what the namespace's label allows, never more than it; auto caps nothing and so makes an exception.
     autonomy: Autonomy | None = None
-    # Two are two different people, neither of them the one who asked for it.
+    # Two are two different people. Of a person's run he who asked for it is one of them, where he may approve it.
     approvers: int = Field(default=1, strict=True, ge=1, le=2)
 
     @model_validator(mode="after")
@@ -109,14 +112,15 @@ class Policy(Model):
     min_cooldown_s: int = Field(default=0, strict=True, ge=0, le=86_400)
     # Up, down and up again within it is a quarrel with somebody, an autoscaler perhaps. History is kept for a day.
     oscillation_hours: int = Field(default=6, strict=True, ge=1, le=24)
-    # So often the same with little effect, then a person. History holds sixteen.
+    # So often the same with little effect, then a person. History holds sixteen, and where that is too little for the
+    # hours, nothing more is done to the scope in them.
     repeats: int = Field(default=3, strict=True, ge=1, le=16)
     # So many changes of a scope's resources within the hours: each one restarts every pod of it.
     resource_changes: int = Field(default=4, strict=True, ge=1, le=16)
     resource_hours: int = Field(default=2, strict=True, ge=1, le=24)
-    # Attempts under way at once. At none nothing would ever be done: for that use stop.
-    concurrency: int = Field(default=3, strict=True, ge=1, le=100)
-    concurrency_per_action: int = Field(default=2, strict=True, ge=1, le=100)
+    # Attempts under way at once, in each cluster of each tenant. At none nothing would ever be done: for that use stop.
+    concurrency: int = Field(default=3, strict=True, ge=1, le=100, description=_EACH)
+    concurrency_per_action: int = Field(default=2, strict=True, ge=1, le=100, description=_EACH)
     # What may be touched within the window, as a share of what there is; one is always allowed to be touched. Grants
     # are remembered for an hour.
     blast_minutes: int = Field(default=10, strict=True, ge=1, le=60)
@@ -125,12 +129,13 @@ class Policy(Model):
     blast_pool_percent: int = Field(default=20, strict=True, ge=1, le=100)
     blast_nodes_percent: int = Field(default=10, strict=True, ge=1, le=100)
     # Whatever the shares say: a big cluster's ten percent is a catastrophe as well.
-    blast_most: int = Field(default=20, strict=True, ge=1, le=1000)
-    # Attempts granted over everything. The hour bounds a slow runaway that the minute lets through; for none use stop.
-    rate_per_minute: int = Field(default=10, strict=True, ge=1, le=100)
-    rate_per_hour: int = Field(default=100, strict=True, ge=1, le=1000)
-    rate_per_action_hour: int = Field(default=20, strict=True, ge=1, le=1000)
-    rate_per_namespace_hour: int = Field(default=30, strict=True, ge=1, le=1000)
+    blast_most: int = Field(default=20, strict=True, ge=1, le=1000, description=_EACH)
+    # Attempts granted in each cluster of each tenant: two clusters may have twice as many in all. The hour bounds a
+    # slow runaway that the minute lets through; for none use stop.
+    rate_per_minute: int = Field(default=10, strict=True, ge=1, le=100, description=_EACH)
+    rate_per_hour: int = Field(default=100, strict=True, ge=1, le=1000, description=_EACH)
+    rate_per_action_hour: int = Field(default=20, strict=True, ge=1, le=1000, description=_EACH)
+    rate_per_namespace_hour: int = Field(default=30, strict=True, ge=1, le=1000, description=_EACH)
     # Failures of an action on a kind of target within the window open its breaker for so long.
     breaker_failures: int = Field(default=5, strict=True, ge=1, le=100)
     breaker_window_minutes: int = Field(default=60, strict=True, ge=1, le=1440)

@@ -14,8 +14,9 @@ from shared.people.who import Caller, allow, signed
 def promote(here: Here, asks: Caller, ask: PromoteAsk) -> dict[str, Any]:
     """Raise the cap that a demotion has left. `cap` is the one in force now, empty for none.
 
-    Raises MalformedError for an action that does not exist, NotThereError, NotAllowedError, NoError where the record
-    does not bear it.
+    The record is not asked: `akeso guard` shows whether it bears what the policy would propose, and people decide.
+    Raises MalformedError for an action that does not exist, NotThereError, NotAllowedError, NoError where no demotion
+    holds it down.
     """
     Catalogue.home(here.settings.actions_dir).load(ask.action)
     target = ask.target.ref()

@@ -14,7 +14,8 @@ from shared.guard.policy import Policy
 
 FILE = Path(__file__).parents[2] / "knative" / "base" / "policy.yaml"
 _KEPT = (
-    "type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "required",
+    "description", "type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems",
+    "required",
 )  # fmt: skip
 # What one field alone cannot say, in the words of the model's own validators.
 _RULES: dict[str, list[tuple[str, str]]] = {

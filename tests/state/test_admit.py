@@ -389,6 +389,19 @@ class TestLimitsToTheMillisecond:
         world.advance(1)
         assert world.admit(incident, taken_at=taken_at, dry=True)["check"] == "stale"
 
+    def test_nothing_is_done_while_something_is_to_be_taken_back(self, world):
+        incident = world.opened()
+        world.redis.hset(world.key("incident", incident), "undo", "grant-1")
+        assert world.admit(incident)["check"] == "live"
+
+    @pytest.mark.parametrize(("passed", "fails"), [(DAY - 1, "3"), (DAY, "1")])
+    def test_failures_of_more_than_a_day_ago_do_not_lengthen_the_wait(self, world, passed, fails):
+        incident = world.opened()
+        scope = world.key("scope", sha1(SCOPE))
+        world.redis.hset(scope, mapping={"fails": "2", "failed_at": str(world.now - passed)})
+        self.failed(world, incident)
+        assert world.redis.hget(scope, "fails") == fails
+
     def test_facts_from_the_future_are_stale_and_told(self, world):
         incident = world.opened()
         assert world.admit(incident, taken_at=world.now + 5 * SECOND, dry=True)["decision"] == "approved"

@@ -64,6 +64,15 @@ class TestARunThatHasToWait:
         assert world.due("retry") == {incident: 5 * HOUR}
 
 
+class TestAYesThatIsVoid:
+    def test_is_not_kept_for_the_next_try(self, world):
+        incident = world.opened()
+        embargo(world, MINUTE)
+        world.admit(incident, approvers=["ann"], approved_hash="hash-1", wish='{"reason": "approve"}')
+        assert "wish" not in world.entry("retry", incident)
+        assert event_of(world.entry("retry", incident)).data["wish"]["approvers"] == []
+
+
 class TestANoToIt:
     def deny(self, world, run):
         return world.answer("deny", run, "", who="bob")

@@ -178,6 +178,14 @@ local function blast(entries, allowed, what)
   return true, allowed, used, at, n .. ' more of ' .. what
 end
 
+-- The history is bounded. While all of it is younger than the span nobody knows what else was done within that, so that
+-- it is refused until the oldest has left; one place is given away by a grant that was given back.
+local function forgotten(span, or_not, limit, used)
+  local oldest = #history >= HISTORY - 1 and history[1].at or 0
+  if or_not or oldest <= now - span then return false, limit, used end
+  return true, limit, used, oldest + span, 'more was done to it than is remembered'
+end
+
 local function share(population, percent) return math.max(1, math.floor(population * num(percent) / 100)) end
 
 -- What was touched within the blast window, oldest first.
@@ -321,7 +329,8 @@ local CHECKS = {
       if not blank(one.t) and one.at > now - span then turns[#turns + 1] = one end
     end
     local last, before = turns[#turns], turns[#turns - 1]
-    if not before or last.t == req.turn or before.t ~= req.turn then return false end
+    if not before then return forgotten(span) end
+    if last.t == req.turn or before.t ~= req.turn then return false end
     return true, nil, nil, before.at + span, before.t .. ', ' .. last.t .. ', ' .. req.turn
   end },
   { name = 'repeats', judge = function()
@@ -332,7 +341,7 @@ local CHECKS = {
         used, at, good = used + 1, one.at, good + (one.v == 'verified' and 1 or 0)
       end
     end
-    if used < limit or good * 2 >= used then return false, limit, used - good end
+    if used < limit or good * 2 >= used then return forgotten(span, used >= limit, limit, used - good) end
     return true, limit, used - good, at + span, 'it has hardly ever helped'
   end },
   { name = 'resource-changes', judge = function()
@@ -341,7 +350,7 @@ local CHECKS = {
     for _, one in ipairs(history) do
       if one.r and one.at > now - span then times[#times + 1] = one.at end
     end
-    if #times < limit then return false, limit, #times end
+    if #times < limit then return forgotten(span, false, limit, #times) end
     return true, limit, #times, (times[#times - limit + 1] or -span) + span
   end },
   { name = 'lease', undo = true, judge = function()
@@ -369,7 +378,10 @@ local CHECKS = {
     for _, one in ipairs(history) do
       if num(one.n) > 0 and one.at > now - num(policy.blast_ms) then mine[#mine + 1] = one end
     end
-    return blast(mine, share(touches.population, policy.blast_workload), touches.population .. ' pods of the workload')
+    local allowed = share(touches.population, policy.blast_workload)
+    local no, limit, used, at, text = blast(mine, allowed, touches.population .. ' pods of the workload')
+    if no then return no, limit, used, at, text end
+    return forgotten(num(policy.blast_ms), false, limit, used)
   end },
   { name = 'blast-namespace', judge = function()
     local all = num(req.namespace_pods)

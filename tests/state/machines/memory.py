@@ -1,6 +1,7 @@
 """What is remembered of a scope: cooldown, oscillation, repeats and changes of resources, in any order."""
 
 import itertools
+import math
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -40,14 +41,24 @@ class Scope:
         turns = [one for one in self.history if one.turn and one.at > now - OSCILLATION][-2:]
         if turn and [one.turn for one in turns] == [turn, OPPOSITE[turn]]:
             return "oscillation", turns[0].at + OSCILLATION
+        if turn and len(turns) < 2 and self.known(now) < OSCILLATION:
+            return "oscillation", self.history[0].at + OSCILLATION
         same = [one for one in self.history if one.action == action and one.word in JUDGED]
         same = [one for one in same if one.at > now - OSCILLATION][-REPEATS:]
         if len(same) == REPEATS and 2 * sum(one.word == "verified" for one in same) < REPEATS:
             return "repeats", same[0].at + OSCILLATION
+        if len(same) < REPEATS and self.known(now) < OSCILLATION:
+            return "repeats", self.history[0].at + OSCILLATION
         changes = [one.at for one in self.history if one.resources and one.at > now - RESOURCES]
         if resources and len(changes) >= CHANGES:
             return "resource-changes", changes[-CHANGES] + RESOURCES
+        if resources and self.known(now) < RESOURCES:
+            return "resource-changes", self.history[0].at + RESOURCES
         return "", 0
+
+    def known(self, now: int) -> float:
+        """How far back everything is known that was done; of a full history one may have gone without a trace."""
+        return now - self.history[0].at if len(self.history) >= KEPT - 1 else math.inf
 
 
 class Memory(Played):
@@ -93,6 +104,7 @@ class Memory(Played):
         grant, cools = answer["grant"], max(cooldown, soak + MINUTE)
         if end in ("skipped", "unused"):
             self.world.finish(grant, end, run="")
+            del model.history[: -(KEPT - 1)]  # its place was needed for a while
             return
         assert self.world.begin(grant)["go"]
         model.cooldown = max(model.cooldown, now + cools)
