@@ -30,7 +30,8 @@ def pool(scene):
 
 def _make(scene, name, **more):
     taint = {"key": "story", "value": str(scene.number), "effect": "NoSchedule"}
-    labels = {"akeso.dev/autonomy": "auto", "story": str(scene.number)}
+    # A pool of its own: what is under way in a pool, or was a moment ago, keeps others out of it.
+    labels = {"akeso.dev/autonomy": "auto", "story": str(scene.number), "karpenter.sh/nodepool": f"p-{scene.number}"}
     scene.cluster.node(name, labels, taints=(taint,), **more)
 
 
