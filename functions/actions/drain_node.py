@@ -63,6 +63,7 @@ class DrainNode(Action):
     )
     cooldown_s = 900
     soak_s = 180
+    step_s = 10  # it waits for minutes: a run looks a few times and comes again
     run_s = 1800
     downtime_s = 60
     width = "node"

@@ -237,6 +237,11 @@ class Attempt:
     def _mark(self, step: int) -> str:
         return f"{self._grant.id}/{step}"
 
+    def _is_marked(self, mark: str, step: int) -> bool:
+        """By this step of this attempt, or by a later one, which begins when this one is done."""
+        attempt, _, number = mark.partition("/")
+        return attempt == self._grant.id and number.isascii() and number.isdecimal() and int(number) >= step
+
     def _apply(self, write: Write, step: int, version: str, *, dry_run: bool) -> None:
         kube_write.apply(
             self._here.kube,
@@ -392,7 +397,7 @@ class Attempt:
 
     def _found(self, seen: kube_write.Seen, write: Write, step: int) -> Done | Ended | None:
         """What the target shows of this step's effect; None when it shows none."""
-        marked, same = seen.mark == self._mark(step), seen.exists and seen.uid_ok
+        marked, same = self._is_marked(seen.mark, step), seen.exists and seen.uid_ok
         if write.verb in ("evict", "delete"):
             if not same:
                 return Done("uid")

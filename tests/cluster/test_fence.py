@@ -535,15 +535,16 @@ DRAINING = [
 ]  # fmt: skip
 
 
-class TestTheAccountThatDrains:
-    @pytest.fixture(scope="class")
-    def drainer(self, ground):
-        with ExitStack() as made:
-            grant_everything(ground.api, made, ground.there.home, DRAINS)
-            token = ground.api.token(ground.there.home, DRAINS)
-            until(lambda: node("auto")(ground, token).status in {200, 403})
-            yield token
+@pytest.fixture(scope="module")
+def drainer(ground):
+    with ExitStack() as made:
+        grant_everything(ground.api, made, ground.there.home, DRAINS)
+        token = ground.api.token(ground.there.home, DRAINS)
+        until(lambda: node("auto")(ground, token).status in {200, 403})
+        yield token
 
+
+class TestTheAccountThatDrains:
     @pytest.mark.parametrize(("said", "what", "request_", "words"), DRAINING, ids=map(title, DRAINING))
     def test_may_send_pods_away_from_anywhere_but_home_and_no_more(self, ground, drainer, said, what, request_, words):
         ground.mode(said)
@@ -734,7 +735,7 @@ class TestOurOwnWrites:
         ground.mode(RUN)
         one = Write(verb="evict", target=to(pod, "Pod"))
         version = writing.read(kube, one).resource_version
-        writing.mark_pod(kube, one, mark="g-1/0", field_manager="akeso-test", resource_version=version)
+        writing.mark_first(kube, one, mark="g-1/0", undo=False, field_manager="akeso-test", resource_version=version)
         write(kube, one, "g-1/0")
 
         assert writing.read(kube, one).done
