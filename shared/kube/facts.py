@@ -6,6 +6,7 @@ What cannot be read for certain is reported in the careful way: an unknown auton
 is `freeze`. It must not decide anything, and it must not carry free text that somebody else wrote, but names.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final, cast, get_args
 
@@ -22,6 +23,8 @@ from shared.model.stop import Halt, StopMode, halt
 
 AUTONOMY: Final = "akeso.dev/autonomy"
 MINIMUM_REPLICAS: Final = "akeso.dev/minimum-replicas"
+MAXIMUM_REPLICAS: Final = "akeso.dev/maximum-replicas"
+RESTARTED: Final = "akeso.dev/restarted"  # on a template: at which generation it was restarted last
 _PROTECTED: Final = "akeso.dev/protected"  # as a label or an annotation, whatever its value
 STOP_CONFIGMAP: Final = "akeso-stop"
 
@@ -74,7 +77,7 @@ def take(
         rolling_out=_rolling_out(scope.kind, meta, spec, status),
         last_changed_by=changed_by,
         last_changed_at=changed_at,
-        spec=_spec(meta, spec),
+        spec=_spec(scope.kind, meta, spec),
         details=looks.take(once, scope, found, details),
         stop_mode=stop_mode(kube, stop_namespace, stop_of),
     )
@@ -273,11 +276,30 @@ def _last_change(meta: Object) -> tuple[str, int]:
     return by, at
 
 
-def _spec(meta: Object, spec: Object) -> dict[str, int]:
-    bounded = {}
+def _spec(kind: str, meta: Object, spec: Object) -> Object:
+    """What plans may read of it: numbers, closed words and what the owner has allowed by annotations."""
+    bounded: Object = {}
     if isinstance(spec.get("replicas"), int):
         bounded["replicas"] = spec["replicas"]
-    minimum = strings(meta.get("annotations")).get(MINIMUM_REPLICAS, "")
-    if minimum.isascii() and minimum.isdigit() and len(minimum) <= 5:  # noqa: PLR2004 - no workload has 100,000 pods
-        bounded["minimum_replicas"] = int(minimum)
+    notes = strings(meta.get("annotations"))
+    for name, note in (("minimum_replicas", MINIMUM_REPLICAS), ("maximum_replicas", MAXIMUM_REPLICAS)):
+        text = notes.get(note, "")
+        if text.isascii() and text.isdigit() and len(text) <= 5:  # noqa: PLR2004 - no workload has 100,000 pods
+            bounded[name] = int(text)
+    if kind == "DaemonSet":
+        bounded |= _daemonset(meta, spec)
     return bounded
+
+
+def _daemonset(meta: Object, spec: Object) -> Object:
+    """How it is rolled, and what the last restart of it said."""
+    template_notes = part(spec, "template", "metadata").get("annotations")
+    strategy = part(spec, "updateStrategy")
+    said = str(part(strategy, "rollingUpdate").get("maxUnavailable", 1))
+    return {
+        "generation": number(meta.get("generation")),
+        "strategy": word(strategy.get("type")) or "RollingUpdate",
+        "max_unavailable": said if re.fullmatch(r"[0-9]{1,5}|[0-9]{1,3}%", said, re.ASCII) else "1",
+        "annotated": bool(template_notes),
+        "restarted": word(strings(template_notes).get(RESTARTED, "")),
+    }

@@ -33,8 +33,9 @@ _REPLICATED = {"Deployment", "StatefulSet", "ReplicaSet"}
 _GITOPS = {"argocd": "argocd.argoproj.io/instance", "flux": "kustomize.toolkit.fluxcd.io/name"}
 _MIRRORED = {
     "taken_at", "scope", "replicas", "pods", "pod_count", "disruption_allowed", "autoscaler", "gitops_owner", "paused",
-    "rolling_out", "details",
+    "rolling_out", "details", "spec",
 }  # fmt: skip
+_SPEC = {"minimum_replicas": "akeso.dev/minimum-replicas", "maximum_replicas": "akeso.dev/maximum-replicas"}
 
 
 class Subject(NamedTuple):
@@ -49,7 +50,7 @@ def no_mirror(kind: str, facts: Object) -> str:
     """Why no live object can be like that; empty when one can."""
     if kind == "Node":
         return live_nodes.no_mirror(facts)
-    if unknown := set(facts) - _MIRRORED:
+    if unknown := (set(facts) - _MIRRORED) | (set(facts.get("spec", {})) - set(_SPEC)):
         return f"no test brings {', '.join(sorted(unknown))} about"
     if kind in _REPLICATED and facts.get("replicas", {}) is None:
         return "what is gone has no facts"
@@ -134,7 +135,8 @@ def _body(world: World, kind: str, name: str, facts: Object) -> Object:
     labels = {"app": name}
     if owner := facts.get("gitops_owner"):
         labels[_GITOPS[owner]] = "shop"
-    meta = {"name": name, "labels": labels}
+    notes = {_SPEC[field]: str(value) for field, value in facts.get("spec", {}).items()}
+    meta = {"name": name, "labels": labels, "annotations": notes}
     if kind == "PersistentVolumeClaim":
         return {"metadata": meta, "spec": {
             "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}},
