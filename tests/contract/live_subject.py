@@ -13,7 +13,7 @@ from shared.kube import facts as snapshot
 from shared.model.facts import Facts, ObjectRef, Scope
 from tests.cluster.api import MERGE_PATCH, until
 from tests.cluster.real import idle_pod
-from tests.contract import live_details, live_network, live_nodes
+from tests.contract import live_details, live_network, live_nodes, live_workloads
 from tests.contract.live_world import World
 
 Object = dict[str, Any]
@@ -74,11 +74,13 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
                 world.emulated.node(f"n{number + 1}")
     live_network.enforce(world, facts, world.end)
     told = facts.get("details") or {}
-    body = _body(world, kind, name, facts)
+    body, details = _body(world, kind, name, facts), live_workloads.of(kind, facts)
+    live_workloads.first(body, details)
     has_claim = kind == "PersistentVolumeClaim" and told.get("claim")
     made = live_details.claim(world, name, body["metadata"], told) if has_claim else _post(world, kind, body)
+    path = f"{_PATHS[kind].format(world.place)}/{name}"
+    live_workloads.then(world, path, body, details)
     if not keep:
-        path = f"{_PATHS[kind].format(world.place)}/{name}"
         world.end.callback(world.api, "DELETE", path, {"propagationPolicy": "Background"})
     scope = Scope(kind=kind, namespace=world.place, name=name, uid=made["metadata"]["uid"])
     live_details.around(world, kind, name, told, keep=keep)
@@ -93,7 +95,8 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
     if facts.get("disruption_allowed") is not None:
         spec = {"minAvailable": _desired(facts) - facts["disruption_allowed"] or 1, "selector": _selector(name)}
         _post(world, "PodDisruptionBudget", {"metadata": {"name": name}, "spec": spec})
-    pods = [] if facts.get("paused") else _pods(world, kind, made, max(1, len(facts.get("pods", ()))))
+    unsettled = facts.get("paused") or details.get("revisions")
+    pods = [] if unsettled else _pods(world, kind, made, max(1, len(facts.get("pods", ()))))
     names = {facts["scope"]["name"]: name}
     for example, live in zip(facts.get("pods", ()), pods, strict=False):
         names[example["name"]] = live["metadata"]["name"]
