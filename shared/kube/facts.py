@@ -62,7 +62,7 @@ def take(
     return Facts(
         taken_at=taken_at,
         scope=present,
-        object=_object(kube, present, object_ref),
+        object=_object(once, present, object_ref),
         autonomy=_autonomy(home_labels),
         protected=any(_PROTECTED in marks(thing) for thing in (found, home or {})),
         namespace_labels=_bounded(home_labels) if scope.namespace else {},
@@ -122,17 +122,26 @@ def _bounded(labels: dict[str, str]) -> dict[str, str]:
     return dict(sorted(labels.items(), key=lambda item: (not item[0].startswith("akeso.dev/"), item[0]))[:_LABELS])
 
 
-def _object(kube: Kube, scope: Scope, ref: ObjectRef | None) -> ObjectRef | None:
+def _object(kube: Reader, scope: Scope, ref: ObjectRef | None) -> ObjectRef | None:
     if ref is None:
         return None
     if (ref.kind, ref.namespace, ref.name) == (scope.kind, scope.namespace, scope.name):
         uid = scope.uid
     else:
-        found = kube.get(ref.kind, ref.namespace, ref.name)
+        found = _named(kube, ref)
         uid = str(part(found or {}, "metadata").get("uid", ""))
     if not uid or (ref.uid and ref.uid != uid):
         return None
     return ref.model_copy(update={"uid": uid})
+
+
+def _named(kube: Reader, ref: ObjectRef) -> Object | None:
+    if ref.kind != "HorizontalPodAutoscaler":
+        return kube.get(ref.kind, ref.namespace, ref.name)
+    # These are listed anyway, and nobody needs a right to look at a single one.
+    return next(
+        (one for one in kube.list(ref.kind, ref.namespace) if part(one, "metadata").get("name") == ref.name), None
+    )
 
 
 def _count(pods: list[Object], status: Object) -> int:

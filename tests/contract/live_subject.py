@@ -37,6 +37,8 @@ _MIRRORED = {
 }  # fmt: skip
 _SPEC = {"minimum_replicas": "akeso.dev/minimum-replicas", "maximum_replicas": "akeso.dev/maximum-replicas"}
 
+_ROLLED = {"generation", "strategy", "max_unavailable", "annotated", "restarted"}  # of a DaemonSet
+
 
 class Subject(NamedTuple):
     """`named` is what an alert would name: a pod of it where there is one. `params` name what is live."""
@@ -50,9 +52,9 @@ def no_mirror(kind: str, facts: Object) -> str:
     """Why no live object can be like that; empty when one can."""
     if kind == "Node":
         return live_nodes.no_mirror(facts)
-    if unknown := (set(facts) - _MIRRORED) | (set(facts.get("spec", {})) - set(_SPEC)):
+    if unknown := (set(facts) - _MIRRORED) | (set(facts.get("spec", {})) - set(_SPEC) - _ROLLED):
         return f"no test brings {', '.join(sorted(unknown))} about"
-    if kind in _REPLICATED and facts.get("replicas", {}) is None:
+    if kind in _REPLICATED | {"DaemonSet"} and facts.get("replicas", {}) is None:
         return "what is gone has no facts"
     return live_network.no_mirror(facts)
 
@@ -89,13 +91,13 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
         return Subject(scope, _ref(kind, made), params)
     if facts.get("autoscaler"):
         target = {"apiVersion": made["apiVersion"], "kind": kind, "name": name}
-        _post(world, "HorizontalPodAutoscaler", {
-            "metadata": {"name": name}, "spec": {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 9},
-        })  # fmt: skip
+        scaler = live_workloads.scaler(name, target, details)
+        made_too = _post(world, "HorizontalPodAutoscaler", scaler)
+        live_workloads.rates(world, made_too, details)
     if facts.get("disruption_allowed") is not None:
         spec = {"minAvailable": _desired(facts) - facts["disruption_allowed"] or 1, "selector": _selector(name)}
         _post(world, "PodDisruptionBudget", {"metadata": {"name": name}, "spec": spec})
-    unsettled = facts.get("paused") or details.get("revisions")
+    unsettled = facts.get("paused") or details.get("revisions") or not _desired(facts)
     pods = [] if unsettled else _pods(world, kind, made, max(1, len(facts.get("pods", ()))))
     names = {facts["scope"]["name"]: name}
     for example, live in zip(facts.get("pods", ()), pods, strict=False):
@@ -138,7 +140,8 @@ def _body(world: World, kind: str, name: str, facts: Object) -> Object:
     labels = {"app": name}
     if owner := facts.get("gitops_owner"):
         labels[_GITOPS[owner]] = "shop"
-    notes = {_SPEC[field]: str(value) for field, value in facts.get("spec", {}).items()}
+    said = facts.get("spec", {})
+    notes = {_SPEC[field]: str(value) for field, value in said.items() if field in _SPEC}
     meta = {"name": name, "labels": labels, "annotations": notes}
     if kind == "PersistentVolumeClaim":
         return {"metadata": meta, "spec": {
@@ -165,6 +168,11 @@ def _body(world: World, kind: str, name: str, facts: Object) -> Object:
         spec["replicas"] = _desired(facts)
     if kind == "StatefulSet":
         spec["serviceName"] = name
+    if kind == "DaemonSet" and said.get("strategy"):
+        spec["updateStrategy"] = {"type": said["strategy"]}
+        template["metadata"]["annotations"] |= {"akeso.dev/restarted": said["restarted"]} if said["restarted"] else {}
+    if kind == "DaemonSet" and not _desired(facts):
+        template["spec"]["nodeSelector"] = {"akeso.dev/nowhere": name}
     if rolling:
         spec["minReadySeconds"] = 3600
     if rolling and kind == "Deployment":

@@ -14,6 +14,7 @@ from tests.contract.live_world import World
 Object = dict[str, Any]
 
 _DEADLINE_S = 3
+_GITOPS = {"argocd": "argocd.argoproj.io/instance", "flux": "kustomize.toolkit.fluxcd.io/name"}
 _NEVER = {"exec": {"command": ["false"]}, "periodSeconds": 1}
 
 
@@ -39,6 +40,33 @@ def then(world: World, path: str, body: Object, details: Object) -> None:
     if history:
         world.api.ok("PATCH", path, {"spec": {"progressDeadlineSeconds": _DEADLINE_S}}, form=MERGE_PATCH,
                      fieldManager="akeso-seed")  # fmt: skip
+
+
+def scaler(name: str, target: Object, details: Object) -> Object:
+    """An autoscaler of that target, as the details say."""
+    said = details.get("scaler") or {}
+    labels = {_GITOPS[said["gitops_owner"]]: "shop"} if said.get("gitops_owner") else {}
+    bounds = {"minReplicas": said.get("minimum", 1), "maxReplicas": said.get("maximum", 9)}
+    return {"metadata": {"name": name, "labels": labels}, "spec": {"scaleTargetRef": target, **bounds}}
+
+
+def rates(world: World, scaler: Object, details: Object) -> None:
+    """Let it say what it says; on a real cluster its controller, which finds no metrics here, may take that back."""
+    if not (said := details.get("scaler")):
+        return
+    limited = said.get("limited", "")
+    true = {True: "True", False: "False"}
+    status = {"currentReplicas": said["current"], "desiredReplicas": said["desired"], "conditions": [
+        {"type": "AbleToScale", "status": true[said["able"]], "reason": "ReadyForNewScale"},
+        {"type": "ScalingActive", "status": true[said["metrics"]], "reason": "ValidMetricFound"},
+        {"type": "ScalingLimited", "status": true[bool(limited)], "reason": limited or "DesiredWithinRange"},
+    ]}  # fmt: skip
+    meta = scaler["metadata"]
+    if world.emulated:
+        world.emulated.set_status("HorizontalPodAutoscaler", world.place, meta["name"], status)
+        return
+    path = f"/apis/autoscaling/v2/namespaces/{world.place}/horizontalpodautoscalers/{meta['name']}/status"
+    world.api.ok("PATCH", path, {"status": status}, form=MERGE_PATCH)
 
 
 def _history(details: Object) -> list[Object]:
