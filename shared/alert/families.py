@@ -53,6 +53,7 @@ _WORKLOADS: Final = (
     ("daemonset", "DaemonSet"),
     ("job_name", "Job"),
 )
+_SCALER: Final = "horizontalpodautoscaler"
 
 
 def family(alert: Alert) -> str:
@@ -102,7 +103,10 @@ def named_object(alert: Alert) -> ObjectRef | None:
     groups: Sequence[list[tuple[str, str]]]
     if kind == "storage":
         groups = (claim, pod, workload)
-    elif kind in ("replicas", "rollout", "autoscaler", "job"):
+    elif kind == "autoscaler":
+        scaler = [("HorizontalPodAutoscaler", labels[label]) for label in (_SCALER,) if label in labels]
+        groups = (workload, scaler, pod, claim)
+    elif kind in ("replicas", "rollout", "job"):
         groups = (workload, pod, claim)
     else:
         groups = (pod, workload, claim)

@@ -14,6 +14,8 @@ from shared.model.base import Model
 from shared.model.details import CLEANUP
 from shared.model.facts import ContainerState, Facts, PodFacts, ScopeKind
 
+_HOUR_MS: Final = 3_600_000
+
 
 class PodWhen(Model):
     """Holds when one pod that is not being deleted has one container that meets all of it.
@@ -103,6 +105,9 @@ class When(Model):
     paused: bool | None = None
     below_minimum: bool | None = None
     all_ready: bool | None = None
+    new_version_fails: bool | None = None  # and one before it is known to have been good
+    starved: bool | None = None  # a container with a limit was killed for want of memory
+    maxed_out: bool | None = None  # an autoscaler that has its metrics wants more than it may have
     min_ready: int = Field(default=0, ge=0)
     min_desired: int = Field(default=0, ge=0)
     claim: ClaimWhen | None = None
@@ -120,6 +125,9 @@ class When(Model):
             and self.paused in (None, facts.paused)
             and self.below_minimum in (None, _minimum(facts) > desired)
             and self.all_ready in (None, replicas is not None and ready >= desired)
+            and self.new_version_fails in (None, _new_version_fails(facts))
+            and self.starved in (None, _starved(facts) is not None)
+            and self.maxed_out in (None, _maxed_out(facts))
             and ready >= self.min_ready
             and desired >= self.min_desired
             and (self.pod is None or bool(self.pod.pods(facts)))
@@ -145,6 +153,32 @@ def _minimum(facts: Facts) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) else 0
 
 
+def _new_version_fails(facts: Facts) -> bool:
+    """Its rollout is stuck, or its pods fail soon after it came, while an older one was good."""
+    history = facts.details.revisions
+    now = next((one for one in history.revisions if one.current), None) if history else None
+    if history is None or now is None or now.health == "now":
+        return False
+    new = history.rollout == "stuck" or 0 <= facts.taken_at - now.created_at < _HOUR_MS
+    return new and any(
+        one.number < now.number and one.health in ("now", "stood") and one.template != now.template
+        for one in history.revisions
+    )
+
+
+def _starved(facts: Facts) -> str | None:
+    """The container that was killed last for want of memory, in the last hour, and has a limit."""
+    seen = facts.details.containers
+    killed = [one for one in seen.containers if one.limits.memory and one.oom_at] if seen else []
+    last = max(killed, key=lambda one: one.oom_at, default=None)
+    return last.name if last and facts.taken_at - last.oom_at < _HOUR_MS else None
+
+
+def _maxed_out(facts: Facts) -> bool:
+    scaler = facts.details.scaler
+    return scaler is not None and scaler.metrics and scaler.able and scaler.limited == "TooManyReplicas"
+
+
 def _minimum_replicas(facts: Facts, _: When) -> int | None:
     return _minimum(facts) or None
 
@@ -162,4 +196,5 @@ DERIVATIONS: Final[Mapping[str, Callable[[Facts, When], Any]]] = {
     "minimum_replicas": _minimum_replicas,
     "one_more_replica": _one_more_replica,
     "worst_pod": _worst_pod,
+    "starved_container": lambda facts, _: _starved(facts),
 }

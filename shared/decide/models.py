@@ -120,7 +120,7 @@ def read_answer(text: str, actions: Sequence[Action]) -> Answer:
         params = action.Params.model_validate_json(json.dumps(raw["params"]), strict=True)
     except (ValueError, RecursionError):
         return Answer(None, Fault.BAD_PARAMS)
-    made = params.model_dump(mode="json")
+    made = params.model_dump(mode="json", exclude_none=True)
     return Answer(Choice(action=action.name, params=made, confidence=confidence, reasoning=reasoning, by="model"), None)
 
 

@@ -150,7 +150,7 @@ def _wished(wish: Wish, catalogue: Catalogue) -> Choice:
     verb = "Approved" if wish.reason == "approve" else "Asked for"
     return Choice(
         action=wish.action,
-        params=params.model_dump(mode="json"),
+        params=params.model_dump(mode="json", exclude_none=True),
         confidence=1,
         reasoning=f"{verb} by {who or 'a person'}."[:2000],
         by="person",
@@ -160,6 +160,6 @@ def _wished(wish: Wish, catalogue: Catalogue) -> Choice:
 def sound(catalogue: Catalogue, action: str, params: Mapping[str, Any]) -> dict[str, Any] | None:
     """Give the parameters as the action wants them; None when it refuses them."""
     try:
-        return catalogue.load(action).Params.model_validate(params).model_dump(mode="json")
+        return catalogue.load(action).Params.model_validate(params).model_dump(mode="json", exclude_none=True)
     except ValidationError:
         return None

@@ -111,7 +111,11 @@ class Deployments:
         pods = [*pods[:wanted], *(self._pods.make(replica_set, again=filled) for _ in range(wanted - len(pods)))]
         notes = {_FILLED: "true"} if filled or wanted else {}
         patch = {"metadata": {"annotations": notes}, "spec": {"replicas": wanted}}
-        self._store.patch(key_of(replica_set), patch, manager=MANAGER, trusted=True)
+        made = self._store.patch(key_of(replica_set), patch, manager=MANAGER, trusted=True)
+        ready = sum(map(is_ready, pods))
+        counts = {"readyReplicas": ready, "availableReplicas": ready, "fullyLabeledReplicas": len(pods)}
+        status = {"replicas": len(pods), "observedGeneration": made["metadata"]["generation"]}
+        self._store.status(key_of(made), status | {name: count for name, count in counts.items() if count})
         return pods
 
 

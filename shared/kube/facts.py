@@ -6,6 +6,7 @@ What cannot be read for certain is reported in the careful way: an unknown auton
 is `freeze`. It must not decide anything, and it must not carry free text that somebody else wrote, but names.
 """
 
+import re
 from collections.abc import Iterable
 from typing import Any, Final, cast, get_args
 
@@ -22,6 +23,8 @@ from shared.model.stop import Halt, StopMode, halt
 
 AUTONOMY: Final = "akeso.dev/autonomy"
 MINIMUM_REPLICAS: Final = "akeso.dev/minimum-replicas"
+MAXIMUM_REPLICAS: Final = "akeso.dev/maximum-replicas"
+RESTARTED: Final = "akeso.dev/restarted"  # on a template: at which generation it was restarted last
 _PROTECTED: Final = "akeso.dev/protected"  # as a label or an annotation, whatever its value
 STOP_CONFIGMAP: Final = "akeso-stop"
 
@@ -59,7 +62,7 @@ def take(
     return Facts(
         taken_at=taken_at,
         scope=present,
-        object=_object(kube, present, object_ref),
+        object=_object(once, present, object_ref),
         autonomy=_autonomy(home_labels),
         protected=any(_PROTECTED in marks(thing) for thing in (found, home or {})),
         namespace_labels=_bounded(home_labels) if scope.namespace else {},
@@ -74,7 +77,7 @@ def take(
         rolling_out=_rolling_out(scope.kind, meta, spec, status),
         last_changed_by=changed_by,
         last_changed_at=changed_at,
-        spec=_spec(meta, spec),
+        spec=_spec(scope.kind, meta, spec),
         details=looks.take(once, scope, found, details),
         stop_mode=stop_mode(kube, stop_namespace, stop_of),
     )
@@ -119,17 +122,26 @@ def _bounded(labels: dict[str, str]) -> dict[str, str]:
     return dict(sorted(labels.items(), key=lambda item: (not item[0].startswith("akeso.dev/"), item[0]))[:_LABELS])
 
 
-def _object(kube: Kube, scope: Scope, ref: ObjectRef | None) -> ObjectRef | None:
+def _object(kube: Reader, scope: Scope, ref: ObjectRef | None) -> ObjectRef | None:
     if ref is None:
         return None
     if (ref.kind, ref.namespace, ref.name) == (scope.kind, scope.namespace, scope.name):
         uid = scope.uid
     else:
-        found = kube.get(ref.kind, ref.namespace, ref.name)
+        found = _named(kube, ref)
         uid = str(part(found or {}, "metadata").get("uid", ""))
     if not uid or (ref.uid and ref.uid != uid):
         return None
     return ref.model_copy(update={"uid": uid})
+
+
+def _named(kube: Reader, ref: ObjectRef) -> Object | None:
+    if ref.kind != "HorizontalPodAutoscaler":
+        return kube.get(ref.kind, ref.namespace, ref.name)
+    # These are listed anyway, and nobody needs a right to look at a single one.
+    return next(
+        (one for one in kube.list(ref.kind, ref.namespace) if part(one, "metadata").get("name") == ref.name), None
+    )
 
 
 def _count(pods: list[Object], status: Object) -> int:
@@ -273,11 +285,30 @@ def _last_change(meta: Object) -> tuple[str, int]:
     return by, at
 
 
-def _spec(meta: Object, spec: Object) -> dict[str, int]:
-    bounded = {}
+def _spec(kind: str, meta: Object, spec: Object) -> Object:
+    """What plans may read of it: numbers, closed words and what the owner has allowed by annotations."""
+    bounded: Object = {}
     if isinstance(spec.get("replicas"), int):
         bounded["replicas"] = spec["replicas"]
-    minimum = strings(meta.get("annotations")).get(MINIMUM_REPLICAS, "")
-    if minimum.isascii() and minimum.isdigit() and len(minimum) <= 5:  # noqa: PLR2004 - no workload has 100,000 pods
-        bounded["minimum_replicas"] = int(minimum)
+    notes = strings(meta.get("annotations"))
+    for name, note in (("minimum_replicas", MINIMUM_REPLICAS), ("maximum_replicas", MAXIMUM_REPLICAS)):
+        text = notes.get(note, "")
+        if text.isascii() and text.isdigit() and len(text) <= 5:  # noqa: PLR2004 - no workload has 100,000 pods
+            bounded[name] = int(text)
+    if kind == "DaemonSet":
+        bounded |= _daemonset(meta, spec)
     return bounded
+
+
+def _daemonset(meta: Object, spec: Object) -> Object:
+    """How it is rolled, and what the last restart of it said."""
+    template_notes = part(spec, "template", "metadata").get("annotations")
+    strategy = part(spec, "updateStrategy")
+    said = str(part(strategy, "rollingUpdate").get("maxUnavailable", 1))
+    return {
+        "generation": number(meta.get("generation")),
+        "strategy": word(strategy.get("type")) or "RollingUpdate",
+        "max_unavailable": said if re.fullmatch(r"[0-9]{1,5}|[0-9]{1,3}%", said, re.ASCII) else "1",
+        "annotated": bool(template_notes),
+        "restarted": word(strings(template_notes).get(RESTARTED, "")),
+    }

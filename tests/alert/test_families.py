@@ -133,6 +133,12 @@ class TestNamedObject:
         found = named("KubeDeploymentReplicasMismatch", namespace="shop", deployment="web", pod="kube-state-metrics-x")
         assert found == ("Deployment", "shop", "web")
 
+    def test_an_autoscalers_alert_names_the_autoscaler_unless_it_names_the_workload(self):
+        about = {"namespace": "shop", "horizontalpodautoscaler": "web-hpa"}
+        assert named("KubeHpaMaxedOut", **about) == ("HorizontalPodAutoscaler", "shop", "web-hpa")
+        assert named("KubeHpaMaxedOut", **about, deployment="web") == ("Deployment", "shop", "web")
+        assert named("SomethingElse", **about) is None
+
     def test_exported_labels_are_the_patients_and_the_plain_ones_the_exporters(self):
         exporter = {
             "namespace": "monitoring",

@@ -13,7 +13,7 @@ from shared.kube import facts as snapshot
 from shared.model.facts import Facts, ObjectRef, Scope
 from tests.cluster.api import MERGE_PATCH, until
 from tests.cluster.real import idle_pod
-from tests.contract import live_details, live_network, live_nodes
+from tests.contract import live_details, live_network, live_nodes, live_workloads
 from tests.contract.live_world import World
 
 Object = dict[str, Any]
@@ -33,8 +33,11 @@ _REPLICATED = {"Deployment", "StatefulSet", "ReplicaSet"}
 _GITOPS = {"argocd": "argocd.argoproj.io/instance", "flux": "kustomize.toolkit.fluxcd.io/name"}
 _MIRRORED = {
     "taken_at", "scope", "replicas", "pods", "pod_count", "disruption_allowed", "autoscaler", "gitops_owner", "paused",
-    "rolling_out", "details",
+    "rolling_out", "details", "spec",
 }  # fmt: skip
+_SPEC = {"minimum_replicas": "akeso.dev/minimum-replicas", "maximum_replicas": "akeso.dev/maximum-replicas"}
+
+_ROLLED = {"generation", "strategy", "max_unavailable", "annotated", "restarted"}  # of a DaemonSet
 
 
 class Subject(NamedTuple):
@@ -49,9 +52,9 @@ def no_mirror(kind: str, facts: Object) -> str:
     """Why no live object can be like that; empty when one can."""
     if kind == "Node":
         return live_nodes.no_mirror(facts)
-    if unknown := set(facts) - _MIRRORED:
+    if unknown := (set(facts) - _MIRRORED) | (set(facts.get("spec", {})) - set(_SPEC) - _ROLLED):
         return f"no test brings {', '.join(sorted(unknown))} about"
-    if kind in _REPLICATED and facts.get("replicas", {}) is None:
+    if kind in _REPLICATED | {"DaemonSet"} and facts.get("replicas", {}) is None:
         return "what is gone has no facts"
     return live_network.no_mirror(facts)
 
@@ -73,11 +76,13 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
                 world.emulated.node(f"n{number + 1}")
     live_network.enforce(world, facts, world.end)
     told = facts.get("details") or {}
-    body = _body(world, kind, name, facts)
+    body, details = _body(world, kind, name, facts), live_workloads.of(kind, facts)
+    live_workloads.first(body, details)
     has_claim = kind == "PersistentVolumeClaim" and told.get("claim")
     made = live_details.claim(world, name, body["metadata"], told) if has_claim else _post(world, kind, body)
+    path = f"{_PATHS[kind].format(world.place)}/{name}"
+    live_workloads.then(world, path, body, details)
     if not keep:
-        path = f"{_PATHS[kind].format(world.place)}/{name}"
         world.end.callback(world.api, "DELETE", path, {"propagationPolicy": "Background"})
     scope = Scope(kind=kind, namespace=world.place, name=name, uid=made["metadata"]["uid"])
     live_details.around(world, kind, name, told, keep=keep)
@@ -86,13 +91,14 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
         return Subject(scope, _ref(kind, made), params)
     if facts.get("autoscaler"):
         target = {"apiVersion": made["apiVersion"], "kind": kind, "name": name}
-        _post(world, "HorizontalPodAutoscaler", {
-            "metadata": {"name": name}, "spec": {"scaleTargetRef": target, "minReplicas": 1, "maxReplicas": 9},
-        })  # fmt: skip
+        scaler = live_workloads.scaler(name, target, details)
+        made_too = _post(world, "HorizontalPodAutoscaler", scaler)
+        live_workloads.rates(world, made_too, details)
     if facts.get("disruption_allowed") is not None:
         spec = {"minAvailable": _desired(facts) - facts["disruption_allowed"] or 1, "selector": _selector(name)}
         _post(world, "PodDisruptionBudget", {"metadata": {"name": name}, "spec": spec})
-    pods = [] if facts.get("paused") else _pods(world, kind, made, max(1, len(facts.get("pods", ()))))
+    unsettled = facts.get("paused") or details.get("revisions") or not _desired(facts)
+    pods = [] if unsettled else _pods(world, kind, made, max(1, len(facts.get("pods", ()))))
     names = {facts["scope"]["name"]: name}
     for example, live in zip(facts.get("pods", ()), pods, strict=False):
         names[example["name"]] = live["metadata"]["name"]
@@ -134,7 +140,9 @@ def _body(world: World, kind: str, name: str, facts: Object) -> Object:
     labels = {"app": name}
     if owner := facts.get("gitops_owner"):
         labels[_GITOPS[owner]] = "shop"
-    meta = {"name": name, "labels": labels}
+    said = facts.get("spec", {})
+    notes = {_SPEC[field]: str(value) for field, value in said.items() if field in _SPEC}
+    meta = {"name": name, "labels": labels, "annotations": notes}
     if kind == "PersistentVolumeClaim":
         return {"metadata": meta, "spec": {
             "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}},
@@ -160,6 +168,11 @@ def _body(world: World, kind: str, name: str, facts: Object) -> Object:
         spec["replicas"] = _desired(facts)
     if kind == "StatefulSet":
         spec["serviceName"] = name
+    if kind == "DaemonSet" and said.get("strategy"):
+        spec["updateStrategy"] = {"type": said["strategy"]}
+        template["metadata"]["annotations"] |= {"akeso.dev/restarted": said["restarted"]} if said["restarted"] else {}
+    if kind == "DaemonSet" and not _desired(facts):
+        template["spec"]["nodeSelector"] = {"akeso.dev/nowhere": name}
     if rolling:
         spec["minReadySeconds"] = 3600
     if rolling and kind == "Deployment":

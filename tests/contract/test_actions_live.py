@@ -222,7 +222,11 @@ def left(found):
         for key, value in found["metadata"].items()
         if key not in {"resourceVersion", "generation", "managedFields"}
     }
-    notes = {key: value for key, value in (meta.pop("annotations", None) or {}).items() if "akeso.dev/" not in key}
+    notes = {
+        key: value
+        for key, value in (meta.pop("annotations", None) or {}).items()
+        if not re.search("akeso.dev/|deployment.kubernetes.io/revision", key)
+    }
     return {**found, "metadata": {**meta, "annotations": notes}, "status": None}
 
 

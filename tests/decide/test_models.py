@@ -53,12 +53,11 @@ class TestSchema:
         branches = {branch["title"]: branch for branch in answer_schema(ACTIONS)["properties"]["params"]["anyOf"]}
         assert set(branches) == {action.name for action in ACTIONS}
         assert all(branch["additionalProperties"] is False for branch in branches.values())
-        assert branches["scale_deployment"]["required"] == ["replicas"]
-        assert branches["scale_deployment"]["properties"]["replicas"] == {
-            "type": "integer",
-            "minimum": 1,
-            "maximum": 100,
-        }
+        assert branches["restart_pod"]["required"] == ["pod"]
+        assert branches["scale_deployment"]["properties"]["replicas"]["anyOf"] == [
+            {"type": "integer", "minimum": 1, "maximum": 100},
+            {"type": "null"},
+        ]
 
     def test_refuses_an_action_whose_parameters_are_not_flat(self):
         class Inner(Model):

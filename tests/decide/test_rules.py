@@ -357,3 +357,42 @@ class TestANode:
     def test_is_not_cordoned_twice_for_one_incident(self, change, catalogue):
         choice = choose(change("node-not-ready", tried=("cordon_node",)), catalogue, shipped())
         assert choice.action == TELL_ONLY
+
+
+NOW = {"name": "b", "uid": "2", "number": 2, "current": True, "replicas": 2, "template": "b"}
+OLD = {"name": "a", "uid": "1", "number": 1, "health": "stood", "template": "a"}
+
+
+class TestABadVersion:
+    """A rollback only where the newest revision is what is wrong, and an older one is known to have been good."""
+
+    def chosen(self, change, catalogue, *, now=None, old=None, rollout="complete", age_s=600, case="crash-loop"):
+        taken = change(case).facts.taken_at
+        newest = NOW | {"created_at": taken - age_s * 1000} | (now or {})
+        history = {"revisions": [newest, OLD | (old or {})], "rollout": rollout}
+        details = Details.model_validate({"revisions": history})
+        return choose(change(case, {"details": details}), catalogue, shipped()).rule
+
+    def test_whose_pods_crash_soon_after_it_came_goes_back_and_is_not_restarted(self, change, catalogue):
+        assert self.chosen(change, catalogue) == "bad-version-rollback"
+
+    @pytest.mark.parametrize(
+        "how",
+        [
+            {"age_s": 3601},
+            {"age_s": -1},
+            {"now": {"health": "now"}},
+            {"old": {"health": "unknown"}},
+            {"old": {"template": "b"}},
+            {"old": {"number": 3}},
+        ],
+    )
+    def test_otherwise_a_fresh_pod_may_end_it(self, change, catalogue, how):
+        assert self.chosen(change, catalogue, **how) == "crash-loop-restart"
+
+    def test_that_is_stuck_goes_back_however_long_ago_it_came(self, change, catalogue):
+        assert self.chosen(change, catalogue, rollout="stuck", age_s=999_999) == "bad-version-rollback"
+
+    def test_is_not_gone_back_from_twice(self, change, catalogue):
+        again = choose(change("rollout-stuck", tried=("rollback_deployment",)), catalogue, shipped())
+        assert (again.action, again.by) == (TELL_ONLY, "nobody")

@@ -428,6 +428,34 @@ class TestTheSpecThatPlansMayRead:
 
         assert look(kube).spec == spec
 
+    def test_the_owners_maximum_is_one_too(self, cluster, kube):
+        cluster.deployment("shop", "web", 2, annotations={"akeso.dev/maximum-replicas": "9"})
+
+        assert look(kube).spec == {"replicas": 2, "maximum_replicas": 9}
+
+    @pytest.mark.parametrize(
+        ("strategy", "notes", "seen"),
+        [
+            ({}, {}, ("RollingUpdate", "1", False, "")),
+            ({"type": "OnDelete"}, {"a": "b"}, ("OnDelete", "1", True, "")),
+            ({"rollingUpdate": {"maxUnavailable": "25%"}}, {"akeso.dev/restarted": "7"},
+             ("RollingUpdate", "25%", True, "7")),
+            ({"rollingUpdate": {"maxUnavailable": 3}}, {}, ("RollingUpdate", "3", False, "")),
+            ({"rollingUpdate": {"maxUnavailable": "many"}}, {}, ("RollingUpdate", "1", False, "")),
+            ({"rollingUpdate": {"maxUnavailable": -1}}, {}, ("RollingUpdate", "1", False, "")),
+            ({"rollingUpdate": 7}, {}, ("RollingUpdate", "1", False, "")),
+        ],
+    )  # fmt: skip
+    def test_of_a_daemon_set_it_tells_how_it_is_rolled(self, cluster, kube, strategy, notes, seen):
+        template = {"metadata": {"annotations": notes}} if notes else {}
+        spec = {"updateStrategy": strategy, "template": template}
+        cluster.put("DaemonSet", "shop", {"metadata": {"name": "agent"}, "spec": spec})
+
+        told = look(kube, Scope(kind="DaemonSet", namespace="shop", name="agent")).spec
+
+        assert tuple(told[field] for field in ("strategy", "max_unavailable", "annotated", "restarted")) == seen
+        assert told["generation"] == 1
+
 
 class TestStopMode:
     @pytest.mark.parametrize("mode", ["run", "stop", "freeze"])

@@ -158,3 +158,35 @@ def test_an_api_that_does_not_answer_is_no_verdict(cluster, kube, put):
 
     with pytest.raises(KubeDown):
         resolve(kube, ref("Pod", "p"))
+
+
+class TestAnAutoscaler:
+    def put(self, cluster, **target):
+        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"} | target
+        spec = {"scaleTargetRef": target, "maxReplicas": 9}
+        return cluster.put("HorizontalPodAutoscaler", "shop", {"metadata": {"name": "hpa"}, "spec": spec})
+
+    def test_is_what_it_scales(self, cluster, kube, put):
+        deployment, scaler = put("Deployment", "web"), self.put(cluster)
+
+        assert resolve(kube, ref("HorizontalPodAutoscaler", "hpa")) == scope_of(deployment)
+        uid = scaler["metadata"]["uid"]
+        assert resolve(kube, ref("HorizontalPodAutoscaler", "hpa", uid=uid)) == scope_of(deployment)
+
+    @pytest.mark.parametrize(
+        "target",
+        [{"kind": "Widget"}, {"apiVersion": "example.org/v1"}, {"apiVersion": ""}, {"name": "other"}, {"name": ""},
+         {"kind": "Pod", "apiVersion": "v1"}],
+    )  # fmt: skip
+    def test_of_what_nobody_knows_is_nothing(self, cluster, kube, put, target):
+        put("Deployment", "web")
+        self.put(cluster, **target)
+
+        assert resolve(kube, ref("HorizontalPodAutoscaler", "hpa")) is None
+
+    def test_that_is_another_one_by_now_or_gone_is_nothing(self, cluster, kube, put):
+        put("Deployment", "web")
+        self.put(cluster)
+
+        assert resolve(kube, ref("HorizontalPodAutoscaler", "hpa", uid="former")) is None
+        assert resolve(kube, ref("HorizontalPodAutoscaler", "other")) is None

@@ -1,0 +1,200 @@
+"""Remedies for a workload as a whole, from the alert as kube-prometheus sends it to the verdict, or to the refusal."""
+
+import pytest
+
+from shared.dev.cluster import Cluster
+from shared.dev.cluster_budget import is_ready
+from shared.dev.cluster_pods import BEHAVIOUR, READY_AFTER
+
+GITOPS = {"kustomize.toolkit.fluxcd.io/name": "shop"}
+
+
+def stuck(scene, **labels):
+    """A Deployment whose second version does not become ready, called stuck by its controller."""
+    namespace = scene.namespace()
+    scene.deployment(namespace, replicas=2, minimum=0, ready_after=0, labels=labels)
+    scene.until(lambda: reason(scene, namespace) == "NewReplicaSetAvailable")
+    (container,) = scene.cluster.get("Deployment", namespace, "web")["spec"]["template"]["spec"]["containers"]
+    worse = {
+        "metadata": {"annotations": {BEHAVIOUR: "crash"}},
+        "spec": {"containers": [{**container, "command": ["sh", "-c", "sleep 0.5; exit 1"]}]},
+    }
+    spec = {"progressDeadlineSeconds": 3, "template": worse}
+    scene.cluster.edit("Deployment", namespace, "web", {"spec": spec}, manager="akeso-seed")
+    scene.until(lambda: reason(scene, namespace) == "ProgressDeadlineExceeded")
+    return namespace, scene.alert(namespace, alertname="KubeDeploymentRolloutStuck")
+
+
+def reason(scene, namespace):
+    status = scene.cluster.get("Deployment", namespace, "web")["status"]
+    return next((one["reason"] for one in status.get("conditions", ()) if one["type"] == "Progressing"), "")
+
+
+def command(scene, namespace):
+    (container,) = scene.cluster.get("Deployment", namespace, "web")["spec"]["template"]["spec"]["containers"]
+    return container.get("command", [])
+
+
+def verify(scene, alert, namespace, name="web", kind="Deployment", soak_s=121):
+    scene.resolve(alert)
+    scene.until_word("resolved", namespace, name, kind)
+    scene.pass_(soak_s, step=soak_s)
+    scene.until_word("verified", namespace, name, kind)
+
+
+class TestAVersionThatDoesNotBecomeReady:
+    def test_goes_back_to_the_last_good_one(self, scene):
+        namespace, alert = stuck(scene)
+
+        scene.fire(alert)
+        incident = scene.until_word("succeeded", namespace)
+
+        assert "exit 1" not in str(command(scene, namespace))
+        assert scene.ready(namespace) == 2
+        assert "command" not in str(scene.audit(incident))  # no template ever leaves the cluster
+        verify(scene, alert, namespace)
+        assert scene.record(incident)["state"] == "closed"
+
+    def test_of_git_is_left_and_told(self, scene):
+        namespace, alert = stuck(scene, **GITOPS)
+
+        scene.fire(alert)
+        incident = scene.until(lambda: scene.incident(namespace))
+        scene.until_told(incident)
+
+        assert "rollback_deployment was chosen and refuses: gitops, flux would bring the version back" in scene.reasons(
+            incident
+        )
+        assert scene.writes(namespace) == []
+
+
+@pytest.fixture
+def emulated(scene):
+    """What only emulated pods and autoscalers do when they are told."""
+    if not isinstance(scene.cluster, Cluster):
+        pytest.skip("real pods do not become unready when told, and there are no metrics here")
+    return scene
+
+
+def hpa(scene, *, metrics=True, **labels):
+    """A Deployment at the maximum of its autoscaler, and the alert, which names the autoscaler alone."""
+    namespace = scene.namespace()
+    scene.deployment(namespace, replicas=2, minimum=0, ready_after=0)
+    scene.cluster.put("HorizontalPodAutoscaler", namespace, {
+        "metadata": {"name": "web", "labels": labels},
+        "spec": {"scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+                 "minReplicas": 1, "maxReplicas": 2},
+    })  # fmt: skip
+    says(scene, namespace, metrics=metrics, limited=True)
+    alert = scene.alert(namespace, alertname="KubeHpaMaxedOut", horizontalpodautoscaler="web")
+    del alert.labels["deployment"]
+    return namespace, alert
+
+
+def says(scene, namespace, *, metrics, limited):
+    conditions = {"AbleToScale": True, "ScalingActive": metrics, "ScalingLimited": limited}
+    scene.cluster.set_status("HorizontalPodAutoscaler", namespace, "web", {
+        "currentReplicas": 2, "desiredReplicas": 2,
+        "conditions": [{"type": kind, "status": str(true), "reason": "TooManyReplicas"}
+                       for kind, true in conditions.items()],
+    })  # fmt: skip
+
+
+def bounds(scene, namespace):
+    spec = scene.cluster.get("HorizontalPodAutoscaler", namespace, "web")["spec"]
+    return spec["minReplicas"], spec["maxReplicas"]
+
+
+class TestAnAutoscalerAtItsMaximum:
+    def test_gets_one_step_more(self, emulated):
+        namespace, alert = hpa(emulated)
+
+        emulated.fire(alert)
+        emulated.until_word("succeeded", namespace)
+        says(emulated, namespace, metrics=True, limited=False)
+
+        assert bounds(emulated, namespace) == (1, 3)
+        assert len(emulated.writes(namespace)) == 1
+        verify(emulated, alert, namespace, soak_s=181)
+
+    def test_of_git_is_left_and_told(self, emulated):
+        namespace, alert = hpa(emulated, **GITOPS)
+
+        emulated.fire(alert)
+        incident = emulated.until(lambda: emulated.incident(namespace))
+        emulated.until_told(incident)
+
+        assert "update_hpa was chosen and refuses: gitops" in emulated.reasons(incident)
+        assert bounds(emulated, namespace) == (1, 2)
+
+    def test_without_metrics_is_a_persons(self, emulated):
+        namespace, alert = hpa(emulated, metrics=False)
+
+        emulated.fire(alert)
+        incident = emulated.until(lambda: emulated.incident(namespace))
+        emulated.until_told(incident)
+
+        assert "The autoscaler would take any other number of replicas back at once" in emulated.reasons(incident)
+        assert bounds(emulated, namespace) == (1, 2)
+
+
+def daemonset(scene, behaviour=""):
+    """A DaemonSet on two nodes of which one pod has hung for a quarter of an hour, and the alert."""
+    namespace = scene.namespace()
+    name = f"agent{scene.number}"
+    for node in ("a", "b"):
+        scene.cluster.node(f"{name}-{node}", {"akeso.dev/for": name})
+    notes = {READY_AFTER: "0"} | ({BEHAVIOUR: behaviour} if behaviour else {})
+    scene.cluster.put("DaemonSet", namespace, {
+        "metadata": {"name": name},
+        "spec": {
+            "selector": {"matchLabels": {"app": name}}, "updateStrategy": {"type": "RollingUpdate"},
+            "template": {"metadata": {"labels": {"app": name}, "annotations": notes},
+                         "spec": {"nodeSelector": {"akeso.dev/for": name},
+                                  "containers": [{"name": "app", "image": "registry.example/agent:1"}]}},
+        },
+    })  # fmt: skip
+    first, _ = scene.until(
+        lambda: [pod for pod in pods(scene, namespace) if is_ready(pod)][1:] and pods(scene, namespace)
+    )
+    hang = {"metadata": {"annotations": {READY_AFTER: "999999"}}}
+    scene.cluster.edit("Pod", namespace, first["metadata"]["name"], hang)
+    scene.pass_(901, step=301)
+    alert = scene.alert(namespace, alertname="KubeDaemonSetRolloutStuck", daemonset=name)
+    del alert.labels["deployment"]
+    return namespace, name, alert
+
+
+def pods(scene, namespace):
+    return scene.cluster.all("Pod", namespace)
+
+
+def uids(scene, namespace):
+    return {pod["metadata"]["uid"] for pod in pods(scene, namespace)}
+
+
+class TestADaemonSetThatHangs:
+    def test_is_replaced_pod_by_pod(self, emulated):
+        namespace, name, alert = daemonset(emulated)
+        before = uids(emulated, namespace)
+
+        emulated.fire(alert)
+        emulated.until_word("succeeded", namespace, name, "DaemonSet")
+
+        assert not uids(emulated, namespace) & before
+        assert all(map(is_ready, pods(emulated, namespace)))
+        verify(emulated, alert, namespace, name, "DaemonSet")
+
+    def test_is_left_at_the_first_that_does_not_come_back(self, emulated):
+        namespace, name, alert = daemonset(emulated, "crash-later")
+        before = uids(emulated, namespace)
+
+        emulated.fire(alert)
+        emulated.until_word("begun", namespace, name, "DaemonSet")
+        emulated.pass_(240)
+        incident = emulated.until_word("failed", namespace, name, "DaemonSet")
+
+        assert "was replaced and is not ready" in emulated.lines(incident, "failed")[0]["text"]
+        emulated.until_told(incident)
+        emulated.until(lambda: "restarted" not in str(emulated.cluster.get("DaemonSet", namespace, name)["spec"]))
+        assert len(uids(emulated, namespace) & before) == 1
