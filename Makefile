@@ -42,8 +42,8 @@ test-cluster: $(STAMP) ## the same and more on a real Kubernetes, made here (roo
 cluster: $(STAMP) ## keep a real Kubernetes with two nodes on this machine until Ctrl-C; prints its KUBECONFIG
 	$(RIG) up
 
-mutants: $(STAMP) ## break each line that a promise rests on, and see its test go red
-	$(BIN)/python -m tests.mutants
+mutants: $(STAMP) ## break each line that a promise rests on, and see its test go red; PART=1/4 for every fourth
+	$(BIN)/python -m tests.mutants $(PART)
 
 bench: $(STAMP) ## measure, print and write build/bench.jsonl
 	$(BIN)/python -m tests.perf.bench
