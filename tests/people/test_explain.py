@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from shared import clock
 from shared.people.told import SENTENCES, sentence
 
 
@@ -109,7 +110,7 @@ class TestToldFromTheRecord:
         request = {
             "incident": incident, "scope": "Deployment/shop/checkout", "namespace": "shop", "action": "restart_pod",
             "kind": "write", "mode": "do", "of": "", "plan_hash": "h", "plan": "{}", "params": "{}", "expires": 0,
-            "taken_at": 10**14, "autonomy": "auto", "approvers": [], "approved_hash": "", "command": "c",
+            "taken_at": clock.now_ms(), "autonomy": "auto", "approvers": [], "approved_hash": "", "command": "c",
             "start_in": 1, "run_in": 1, "cooldown": 300_000, "soak": 1000, "until_in": 0,
         }  # fmt: skip
         assert world.here.state.admit(world.cause(), **request)["check"] == "cooldown"
