@@ -181,6 +181,7 @@ class TestANodeThatNeedsRepair:
 
         _until(scene, ill, "failed")
         assert scene.lines(incident, "failed")[0]["reason"] == "disruption-budget"
+        scene.tick()
         scene.until(lambda: not _cordoned(scene, ill))
         assert _on(scene, ill) == before
         scene.until_told(incident)
