@@ -67,6 +67,11 @@ class DrainNode(Action):
     run_s = 1800
     downtime_s = 60
     width = "node"
+    proof = "real workload"
+    proved_by = (
+        "tests/cluster/test_real_nodes.py::TestADrain"
+        "::test_across_two_nodes_waits_for_its_budget_and_is_lifted_by_the_sweeper"
+    )
     examples: ClassVar = (
         Example("a failing machine", _FACTS, {}, writes=2),
         Example(

@@ -63,6 +63,7 @@ class QuarantinePod(Action):
     cooldown_s = 300
     soak_s = 120
     downtime_s = 30
+    proof = "controller"
     examples: ClassVar = (
         Example("one of two", _FACTS, _PARAMS, writes=2),
         Example("nobody is known to enforce it", _with("unknown"), _PARAMS, refusal="unsupported"),

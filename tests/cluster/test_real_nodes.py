@@ -111,6 +111,7 @@ class TestADrain:
         _until(story, "failed")
 
         assert story.lines(incident, "failed")[0]["reason"] == "disruption-budget"
+        story.tick()
         story.until(lambda: not _cordoned(story), lambda: str(story.audit(incident)))
         assert {pod["metadata"]["uid"] for pod in story.on(namespace, ILL)} == before
         assert story.effects(namespace).count(DRAINS[1]) == 0
