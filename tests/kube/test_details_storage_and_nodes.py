@@ -54,6 +54,28 @@ class TestClaim:
 
         assert [(one.name, one.node, one.owner) for one in self.look(kube).mounts] == [("has", "n1", "StatefulSet")]
 
+    @pytest.mark.parametrize(
+        ("whole", "own", "said"),
+        [
+            ({"runAsUser": 5, "runAsGroup": 6, "fsGroup": 7}, {}, (5, 6, 7)),
+            ({"runAsUser": 5}, {"runAsUser": 0}, (0, None, None)),
+            ({"runAsUser": "5", "fsGroup": -1}, {"runAsGroup": 1 << 40}, (None, None, None)),
+            ({}, {}, (None, None, None)),
+        ],
+    )
+    def test_is_mounted_by_whom_the_container_or_its_pod_says(self, whole, own, said):
+        pod = seen.pod("has", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])
+        pod["spec"]["securityContext"] = whole
+        pod["spec"]["containers"][0]["securityContext"] = own
+        (mount,) = claim.look(seen.Table({"Pod": [pod]}), seen.DATA, seen.claim()).mounts
+
+        assert (mount.user, mount.group, mount.fs_group) == said
+
+    def test_shows_a_declaration_whole_or_as_one_that_cannot_be_read(self):
+        notes = [claim.look(seen.Table({}), seen.DATA, seen.claim(cleanup="x" * size)).notes for size in (1024, 5000)]
+
+        assert [len(one["akeso.dev/cleanup"]) for one in notes] == [1024, 1025]
+
     def test_is_mounted_by_at_most_twenty_of_thousands(self):
         volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]
         table = seen.Table({"Pod": [seen.pod(f"p{at}", volumes=volumes) for at in range(3000)]})

@@ -9,7 +9,7 @@ from shared.kube import write as writing
 from shared.kube.errors import Conflict, NotFound, Refused
 from shared.kube.mark import KEPT, MADE, MARK, TEMPORARY, UNDO, UNTIL, Stay
 from shared.model.facts import ObjectRef
-from shared.model.plan import Plan, Write
+from shared.model.plan import OWN_IMAGE, Plan, Write
 
 STAY = Stay("2026-12-01T00:00:00Z", "{}")
 MINE, OTHER = "grant-1", "grant-2"
@@ -293,3 +293,43 @@ class TestAPath:
     def test_names_an_item_of_a_list(self, path, value, pointer):
         assert made.at(TREE, path) == value
         assert made.pointed(TREE, path) == pointer
+
+
+class TestOurOwnImage:
+    """A plan stands for it by a word, because who plans does not know it and who writes does."""
+
+    @pytest.fixture
+    def job(self, cluster):
+        cluster.namespace("shop")
+        containers = [{"name": "own", "image": OWN_IMAGE}, {"name": "other", "image": "registry.example/other:1"}]
+        spec = {"template": {"spec": {"restartPolicy": "Never", "containers": containers}}}
+        return Write(verb="create", target=ObjectRef(kind="Job", namespace="shop", name="once"), after={"spec": spec})
+
+    def test_is_filled_in_when_it_is_written(self, cluster, kube, job, apply, monkeypatch):
+        monkeypatch.setattr(kube, "image", "registry.example/akeso:7")
+        before = job.model_dump_json()
+
+        apply(job)
+
+        pod = cluster.get("Job", "shop", "once")["spec"]["template"]["spec"]
+        assert [one["image"] for one in pod["containers"]] == ["registry.example/akeso:7", "registry.example/other:1"]
+        assert job.model_dump_json() == before
+
+    def test_that_nobody_has_told_is_no_image(self, cluster, job, apply):
+        with pytest.raises(Refused, match="AKESO_IMAGE"):
+            apply(job)
+        assert cluster.all("Job", "shop") == []
+
+
+class TestAnOwner:
+    def test_that_a_copy_is_given_is_on_it(self, cluster, kube, apply):
+        cluster.cronjob("shop", "dump")
+        of = cluster.get("CronJob", "shop", "dump")
+        owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": "dump", "uid": of["metadata"]["uid"],
+                 "controller": True}  # fmt: skip
+        source = {"kind": "CronJob", "name": "dump", "uid": of["metadata"]["uid"], "path": "/spec/jobTemplate"}
+        after = {"from": source, "metadata": {"ownerReferences": [owner]}}
+
+        apply(Write(verb="create", target=ObjectRef(kind="Job", namespace="shop", name="once"), after=after))
+
+        assert kube.get("Job", "shop", "once")["metadata"]["ownerReferences"] == [owner]
