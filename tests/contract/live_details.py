@@ -23,6 +23,12 @@ from tests.contract.live_world import World
 Object = dict[str, Any]
 
 
+def brings(facts: Object) -> bool:
+    """Whether all details that are told are among those that are brought about here."""
+    told = facts.get("details") or {}
+    return bool(told) and set(told) <= {"claim", "room", "tasks", "runs"}
+
+
 def claim(world: World, name: str, meta: Object, details: Object) -> Object:
     """Make the claim and the volume that the details tell of; it is bound when this returns, if it is to be."""
     said = details["claim"]

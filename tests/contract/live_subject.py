@@ -56,7 +56,7 @@ def no_mirror(kind: str, facts: Object) -> str:
         return f"no test brings {', '.join(sorted(unknown))} about"
     if kind in _REPLICATED | {"DaemonSet"} and facts.get("replicas", {}) is None:
         return "what is gone has no facts"
-    return live_network.no_mirror(facts)
+    return "" if live_details.brings(facts) else live_network.no_mirror(facts)
 
 
 def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool = False) -> Subject:

@@ -83,7 +83,7 @@ class TestWhatIsDeleted:
         assert well
 
     def test_a_file_that_was_put_there_lately_is_young_whatever_its_time_says(self, volume):
-        put(volume / "logs" / "old.log")
+        put(volume / "logs" / "old.log", age_days=90)
 
         run(str(volume), rules(), dry_run=False, now=clock.now_ms() / 1000)  # its change of place is seconds old
 
