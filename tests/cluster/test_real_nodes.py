@@ -29,6 +29,7 @@ def nodes(story):
             # Each in a pool of its own, so that what is still under way for one story keeps no other out.
             pool = {"akeso.dev/autonomy": "auto", "karpenter.sh/nodepool": f"{name}-{story.number}"}
             _edit(story, name, {"metadata": {"labels": pool}})
+        story.old = story.new()  # the same node is the patient of several stories
         yield
 
 
@@ -63,8 +64,8 @@ def _run(story, action, **params):
 
 def _until(story, word, ticks=0):
     def said():
-        incident = story.incident_of(f"Node/{ILL}")
-        return incident if incident and word in story.words(incident) else ""
+        mine = (one for one in story.new() - story.old if story.record(one).get("scope") == f"Node/{ILL}")
+        return next((one for one in mine if word in story.words(one)), "")
 
     for _ in range(ticks):
         if said():
