@@ -1,7 +1,7 @@
 """Breaks each line that a promise rests on, in a copy of the tree, and passes only if its test goes red.
 
-`python -m tests.mutants [NAME ... | K/N]` plays the rows of `tests/mutants.toml`: name, file, old text, new text and the
-test that must fail; `K/N`: every Nth of them from the Kth on. It fails if an old text of any row is no longer found
+`python -m tests.mutants [NAME ... | K/N]` plays the rows of `tests/mutants.toml`: name, file, old text, new text and
+the test that must fail; `K/N`: every Nth of them from the Kth on. It fails if an old text of any row is no longer found
 exactly once, or if a test stays green or cannot be run.
 """
 

@@ -94,7 +94,7 @@ class Pods:
             self._store.delete(key_of(pod))
             return None
         ready = not behaviour and age >= float(notes.get(READY_AFTER, 1))
-        return self._store.status(key_of(pod), _status(pod, behaviour, age, ready=ready))
+        return self._store.status(key_of(pod), _status(pod, behaviour, age, born, ready=ready))
 
     def _schedule(self, pod: Object) -> Object:
         node = cluster_nodes.choose(self._store, pod["spec"])
@@ -131,7 +131,7 @@ def _before(pod: Object) -> dict[str, Object]:
     return {one["name"]: one for one in (pod.get("status") or {}).get("containerStatuses") or []}
 
 
-def _status(pod: Object, behaviour: str, age: float, *, ready: bool) -> Object:
+def _status(pod: Object, behaviour: str, age: float, born: int, *, ready: bool) -> Object:
     containers, conditions = [], [{"type": "Ready", "status": "True" if ready else "False"}]
     for at, spec in enumerate(pod["spec"].get("containers") or [{}]):
         before, has = _before(pod).get(spec.get("name", "app"), {}), _resources(pod, spec)
@@ -142,7 +142,8 @@ def _status(pod: Object, behaviour: str, age: float, *, ready: bool) -> Object:
             # It dies at once and is started again after 10 s, 20 s, 40 s, ...
             found["restartCount"] = 1 + int(math.log2(1 + max(age, 0) / 10))
             found["state"] = {"waiting": {"reason": "CrashLoopBackOff"}}
-            killed = {"reason": "OOMKilled", "exitCode": 137}
+            fell = born + 10_000 * (2 ** (found["restartCount"] - 1) - 1)
+            killed = {"reason": "OOMKilled", "exitCode": 137, "finishedAt": clock.iso(fell)}
             found["lastState"] = {"terminated": killed if behaviour == "oom" else {"reason": "Error", "exitCode": 1}}
         found |= {"resources": has} if has else {}
         if has != spec.get("resources"):

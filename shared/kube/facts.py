@@ -295,6 +295,8 @@ def _spec(kind: str, meta: Object, spec: Object) -> Object:
         text = notes.get(note, "")
         if text.isascii() and text.isdigit() and len(text) <= 5:  # noqa: PLR2004 - no workload has 100,000 pods
             bounded[name] = int(text)
+    if part(spec, "strategy").get("type") == "Recreate":
+        bounded["strategy"] = "Recreate"
     if kind == "DaemonSet":
         bounded |= _daemonset(meta, spec)
     return bounded

@@ -33,6 +33,7 @@ class Container(Model):
     index: int
     requests: Amounts = Amounts()
     limits: Amounts = Amounts()
+    plain: bool = False  # it asks for nothing but cpu and memory, so that these are all that it has
     resize_cpu: str = ""  # NotRequired, RestartContainer; empty where the template does not say
     resize_memory: str = ""
     oom_at: int = 0  # ms, the last time that it was killed for want of memory in any pod of the scope; 0 for never
@@ -45,6 +46,7 @@ class LiveContainer(Model):
     index: int
     requests: Amounts = Amounts()
     limits: Amounts = Amounts()
+    plain: bool = False
     actual_requests: Amounts | None = None
     actual_limits: Amounts | None = None
 
@@ -60,6 +62,7 @@ class Containers(Model):
     containers: tuple[Container, ...] = ()
     pods: tuple[LivePod, ...] = ()  # at most 50 that run or will run
     more: bool = False  # there are more pods than are listed
+    kept: str = ""  # annotation akeso.dev/resources-of: what the owner had set before we raised it
     in_place: bool = False  # each node that runs one of them can resize it without an end
 
 

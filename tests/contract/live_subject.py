@@ -56,7 +56,10 @@ def no_mirror(kind: str, facts: Object) -> str:
         return f"no test brings {', '.join(sorted(unknown))} about"
     if kind in _REPLICATED | {"DaemonSet"} and facts.get("replicas", {}) is None:
         return "what is gone has no facts"
-    return "" if live_details.brings(facts) else live_network.no_mirror(facts)
+    if live_details.brings(facts):
+        return ""
+    details = facts.get("details", {})
+    return live_workloads.no_mirror(details) if live_workloads.known(details) else live_network.no_mirror(facts)
 
 
 def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool = False) -> Subject:
@@ -77,6 +80,8 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
     live_network.enforce(world, facts, world.end)
     told = facts.get("details") or {}
     body, details = _body(world, kind, name, facts), live_workloads.of(kind, facts)
+    live_workloads.resizing(world, details)
+    live_workloads.room(world, details)
     live_workloads.first(body, details)
     has_claim = kind == "PersistentVolumeClaim" and told.get("claim")
     made = live_details.claim(world, name, body["metadata"], told) if has_claim else _post(world, kind, body)
@@ -98,6 +103,8 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
         spec = {"minAvailable": _desired(facts) - facts["disruption_allowed"] or 1, "selector": _selector(name)}
         _post(world, "PodDisruptionBudget", {"metadata": {"name": name}, "spec": spec})
     unsettled = facts.get("paused") or details.get("revisions") or not _desired(facts)
+    if world.emulated and kind in {"StatefulSet", "ReplicaSet"}:  # it has no controller for these
+        world.emulated.store.status((kind, world.place, name), {"observedGeneration": 1})
     pods = [] if unsettled else _pods(world, kind, made, max(1, len(facts.get("pods", ()))))
     names = {facts["scope"]["name"]: name}
     for example, live in zip(facts.get("pods", ()), pods, strict=False):
@@ -206,7 +213,6 @@ def _pods(world: World, kind: str, owner: Object, wanted: int) -> list[Object]:
             reference |= {part: owner["metadata"][part] for part in ("name", "uid")}
             meta = {"name": f"{name}-{number}", "labels": {"app": name}, "ownerReferences": [reference]}
             world.emulated.put("Pod", world.place, {"metadata": meta, "spec": {}})
-        world.emulated.store.status((kind, world.place, name), {"observedGeneration": 1})
 
     def there() -> list[Object]:
         found = world.api.ok("GET", _PATHS["Pod"].format(world.place), labelSelector=f"app={name}")["items"]

@@ -4,18 +4,30 @@ It knows fields of details and no action.
 """
 
 import itertools
+import secrets
 from typing import Any
 
-from shared.dev.cluster_pods import READY_AFTER
+from shared.dev.cluster_pods import BEHAVIOUR, NEEDS_MEMORY, READY_AFTER
 from shared.kube.details import detail
+from shared.kube.kinds import collection
 from tests.cluster.api import MERGE_PATCH, until
 from tests.contract.live_world import World
 
 Object = dict[str, Any]
 
 _DEADLINE_S = 3
+_RESIZES = "resizes"
 _GITOPS = {"argocd": "argocd.argoproj.io/instance", "flux": "kustomize.toolkit.fluxcd.io/name"}
 _NEVER = {"exec": {"command": ["false"]}, "periodSeconds": 1}
+
+
+def no_mirror(details: Object) -> str:
+    """Why no live object can be like that; empty when one can."""
+    return "no test makes nodes of that size" if (details.get("room") or {}).get("node") else ""
+
+
+def known(details: Object) -> bool:
+    return bool({"revisions", "scaler", "containers"} & set(details))
 
 
 def of(kind: str, facts: Object) -> Object:
@@ -27,6 +39,10 @@ def first(body: Object, details: Object) -> None:
     """Make of the object the one that there was in the beginning."""
     if history := _history(details):
         body["spec"]["template"] = _version(body["spec"]["template"], history[0])
+    if sizes := details.get("containers"):
+        _sized(body["spec"]["template"], sizes)
+        if sizes.get("in_place") and "progressDeadlineSeconds" not in body["spec"]:
+            body["spec"]["progressDeadlineSeconds"] = _DEADLINE_S  # a rollout that never ends is at its end
 
 
 def then(world: World, path: str, body: Object, details: Object) -> None:
@@ -40,6 +56,44 @@ def then(world: World, path: str, body: Object, details: Object) -> None:
     if history:
         world.api.ok("PATCH", path, {"spec": {"progressDeadlineSeconds": _DEADLINE_S}}, form=MERGE_PATCH,
                      fieldManager="akeso-seed")  # fmt: skip
+
+
+def room(world: World, details: Object) -> None:
+    """What the namespace allows, while the test lasts."""
+    said = details.get("room") or {}
+    if not details.get("containers"):
+        return
+    if (most := (said.get("container") or {}).get("memory")) is not None:
+        _put(world, "LimitRange", {"limits": [{"type": "Container", "max": {"memory": str(most)}}]})
+    if (left := (said.get("left") or {}).get("limits_memory")) is not None:
+        _put(world, "ResourceQuota", {"hard": {"limits.memory": str(left)}})
+
+
+def _put(world: World, kind: str, spec: Object) -> None:
+    name, path = f"s-{secrets.token_hex(4)}", collection(kind, world.place)
+    world.api.ok("POST", path, {"metadata": {"name": name}, "spec": spec})
+    world.end.callback(world.api, "DELETE", f"{path}/{name}")
+
+
+def resizing(world: World, details: Object) -> None:
+    """A node that resizes in place, where the details tell of one; a real one does."""
+    if not world.emulated or not (details.get("containers") or {}).get("in_place"):
+        return
+    if world.emulated.get("Node", "", _RESIZES) is None:
+        world.emulated.node(_RESIZES, {"kubernetes.io/hostname": _RESIZES})
+        world.emulated.set_status("Node", "", _RESIZES, {"nodeInfo": {"kubeletVersion": "v1.34.0"}})
+
+
+def _sized(template: Object, said: Object) -> None:
+    """Containers of that size; those that were killed for want of memory are killed until they have half more."""
+    sizes = {one["name"]: one for one in said["containers"]}
+    for one in template["spec"]["containers"]:
+        size = sizes[one["name"]]
+        one["resources"] = {part: {name: amount["text"] for name, amount in size.get(part, {}).items()}
+                            for part in ("limits", "requests") if size.get(part)}  # fmt: skip
+    if said.get("in_place"):
+        template["metadata"]["annotations"] |= {BEHAVIOUR: "oom", NEEDS_MEMORY: "90Mi"}
+        template["spec"]["nodeSelector"] = {"kubernetes.io/hostname": _RESIZES}
 
 
 def scaler(name: str, target: Object, details: Object) -> Object:

@@ -91,7 +91,7 @@ WITHOUT = ["intake", "router", "guard", "escalate", "deadletter", *map(executor_
 
 # Requests of one run: for facts; then for each write, as often as it is tried, a look and the dry run, and a look, the
 # stop and the write. A patch is a look and a patch; before an eviction goes its mark.
-FACTS, SENT = 6, {"patch": 2, "evict": 3, "create": 2, "drain": 12}
+FACTS, SENT = 6, {"patch": 2, "copy": 4, "evict": 3, "create": 2, "drain": 12}
 EVIDENCE, NOTES, LOOKS = 12, 2, 6
 
 
@@ -289,7 +289,7 @@ class TestRightsSuffice:
             run.go()
 
         assert {request.user_agent for request in requests} == {f"akeso-{executor_name(action.name)}"}
-        for write in run.plan.writes:
+        for write in (one for one in run.plan.writes if one.writes):
             found = run.kube.get(write.target.kind, write.target.namespace, write.target.name)
             assert f"akeso-{action.name}" in {entry["manager"] for entry in found["metadata"]["managedFields"]}
 

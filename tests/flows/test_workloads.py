@@ -4,7 +4,7 @@ import pytest
 
 from shared.dev.cluster import Cluster
 from shared.dev.cluster_budget import is_ready
-from shared.dev.cluster_pods import BEHAVIOUR, READY_AFTER
+from shared.dev.cluster_pods import BEHAVIOUR, NEEDS_MEMORY, READY_AFTER
 
 GITOPS = {"kustomize.toolkit.fluxcd.io/name": "shop"}
 
@@ -198,3 +198,54 @@ class TestADaemonSetThatHangs:
         emulated.until_told(incident)
         emulated.until(lambda: "restarted" not in str(emulated.cluster.get("DaemonSet", namespace, name)["spec"]))
         assert len(uids(emulated, namespace) & before) == 1
+
+
+def starving(scene, needs="90Mi", **labels):
+    """A Deployment whose one pod is killed for want of memory, on a node that can resize it, and the pod's alert."""
+    namespace, node = scene.namespace(), f"big{scene.number}"
+    scene.cluster.node(node, {"akeso.dev/for": node})
+    scene.cluster.set_status("Node", "", node, {
+        "nodeInfo": {"kubeletVersion": "v1.34.0"}, "allocatable": {"cpu": "4", "memory": "8Gi"},
+    })  # fmt: skip
+    container = {"name": "app", "image": "registry.example/web:1", "resources": {"limits": {"memory": "64Mi"}}}
+    notes = {BEHAVIOUR: "oom", NEEDS_MEMORY: needs, READY_AFTER: "0"}
+    scene.cluster.put("Deployment", namespace, {
+        "metadata": {"name": "web", "labels": labels},
+        "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": {
+            "metadata": {"labels": {"app": "web"}, "annotations": notes},
+            "spec": {"containers": [container], "nodeSelector": {"akeso.dev/for": node}},
+        }},
+        "status": {"conditions": [{"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]},
+    })  # fmt: skip
+    (pod,) = scene.until(lambda: [pod for pod in pods(scene, namespace) if "OOMKilled" in str(pod["status"])])
+    name = pod["metadata"]["name"]
+    return namespace, scene.alert(namespace, alertname="KubePodOOM", pod=name, container="app"), name
+
+
+def limit(scene, namespace, pod):
+    (container,) = scene.cluster.get("Pod", namespace, pod)["spec"]["containers"]
+    return container["resources"]["limits"]["memory"]
+
+
+class TestAContainerThatIsKilledForItsMemory:
+    def test_gets_half_more_where_it_runs(self, emulated):
+        namespace, alert, pod = starving(emulated)
+
+        emulated.fire(alert)
+        emulated.until_word("succeeded", namespace)
+
+        assert limit(emulated, namespace, pod) == "96Mi"
+        emulated.until(lambda: emulated.ready(namespace) == 1)
+        verify(emulated, alert, namespace, soak_s=181)
+
+    def test_stays_as_it_is_where_the_namespace_has_no_room(self, emulated):
+        namespace, alert, pod = starving(emulated)
+        limits = {"limits": [{"type": "Container", "max": {"memory": "80Mi"}}]}
+        emulated.cluster.put("LimitRange", namespace, {"metadata": {"name": "small"}, "spec": limits})
+
+        emulated.fire(alert)
+        incident = emulated.until(lambda: emulated.incident(namespace))
+        emulated.until_told(incident)
+
+        assert "refuses: quota, a LimitRange lets no container have 96Mi memory" in emulated.reasons(incident)
+        assert limit(emulated, namespace, pod) == "64Mi"

@@ -83,3 +83,32 @@ class TestInPlace:
         assert not look([seen.pod(node="n9")], [seen.node()]).in_place
         assert not look([seen.pod(node="")], [seen.node()]).in_place
         assert not look([], [seen.node()]).in_place
+
+
+class TestAllThatAContainerHas:
+    @pytest.mark.parametrize(
+        ("resources", "plain"),
+        [
+            ({}, True),
+            ({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1"}}, True),
+            ({"limits": {"memory": "1Gi", "nvidia.com/gpu": "1"}}, False),
+            ({"requests": {"ephemeral-storage": "1Gi"}}, False),
+            ({"limits": {"memory": "1Gi"}, "claims": [{"name": "gpu"}]}, False),
+            ({"limits": {"memory": 1024}}, False),  # whose text nobody knows
+        ],
+    )
+    def test_is_known_where_it_is_cpu_and_memory_alone(self, resources, plain):
+        found, pod = seen.deployment(), seen.pod()
+        found["spec"]["template"]["spec"]["containers"][0]["resources"] = resources
+        pod["spec"]["containers"][0]["resources"] = resources
+
+        told = look([pod], found=found)
+
+        assert told.containers[0].plain is told.pods[0].containers[0].plain is plain
+
+    def test_what_the_owner_had_set_is_told_as_it_was_noted(self):
+        found = seen.deployment()
+        found["metadata"]["annotations"] = {"akeso.dev/resources-of": "app/memory=64Mi" + "," * 5000}
+
+        assert look(found=found).kept == ("app/memory=64Mi" + "," * 5000)[:2000]
+        assert look().kept == ""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared import clock
 from shared.kube.errors import Conflict, Refused
 from tests.cluster.api import STRATEGIC_PATCH
 
@@ -41,7 +42,9 @@ class TestAPodThatNeedsMore:
         before = container(hungry)
         advance(300)
 
-        assert before["lastState"]["terminated"] == {"reason": "OOMKilled", "exitCode": 137}
+        killed = before["lastState"]["terminated"]
+        assert (killed["reason"], killed["exitCode"]) == ("OOMKilled", 137)
+        assert clock.parse_ms(killed["finishedAt"]) <= clock.now_ms()
         assert before["state"] == {"waiting": {"reason": "CrashLoopBackOff"}}
         assert container(hungry)["restartCount"] > before["restartCount"] > 0
 

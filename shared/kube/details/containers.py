@@ -6,13 +6,15 @@ from typing import Any, Final
 
 from shared.kube.pods import pods_of
 from shared.kube.reader import Object, Reader
-from shared.kube.shape import cpu, dicts, meta, ms, name, part, size, within, word
+from shared.kube.shape import cpu, dicts, meta, ms, name, part, size, strings, within, word
 from shared.model.details import Amount, Amounts, Container, Containers, LiveContainer, LivePod
 from shared.model.facts import OVER, Scope
 
 KINDS: Final = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod")
 RIGHTS: Final = (("", "pods", "list"), ("", "nodes", "list"))
 
+KEPT: Final = "akeso.dev/resources-of"
+_KEPT: Final = 2000  # characters
 _CONTAINERS, _PODS, _ROOM = 10, 50, 12_000
 _IN_PLACE = (1, 33)  # from then on a kubelet resizes without being told to by a feature gate
 _VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?!\d).*", re.DOTALL | re.ASCII)
@@ -27,6 +29,7 @@ def look(kube: Reader, scope: Scope, found: Object) -> Containers:
         containers=tuple(_container(at, one, killed) for at, one in _listed(spec)),
         pods=live,
         more=len(live) < len(pods),
+        kept=strings(meta(found).get("annotations")).get(KEPT, "")[:_KEPT].encode(errors="replace").decode(),
         in_place=_in_place(kube, pods),
     )
 
@@ -51,6 +54,7 @@ def _container(at: int, one: Object, killed: dict[str, int]) -> Container:
         index=at,
         requests=_amounts(one, "requests"),
         limits=_amounts(one, "limits"),
+        plain=_plain(one),
         resize_cpu=policies.get("cpu", ""),
         resize_memory=policies.get("memory", ""),
         oom_at=killed.get(word(one.get("name")), 0),
@@ -77,9 +81,17 @@ def _live(at: int, one: Object, given: dict[str, Object]) -> LiveContainer:
         index=at,
         requests=requests,
         limits=limits,
+        plain=_plain(one),
         actual_requests=actual_requests if there and actual_requests != requests else None,
         actual_limits=actual_limits if there and actual_limits != limits else None,
     )
+
+
+def _plain(one: Object) -> bool:
+    said = part(one, "resources")
+    amounts = [*part(said, "limits").items(), *part(said, "requests").items()]
+    known = {"limits", "requests"}.issuperset(said) and all(name in ("cpu", "memory") for name, _ in amounts)
+    return known and all(isinstance(amount, str) for _, amount in amounts)
 
 
 def _amounts(one: Object, which: str) -> Amounts:
