@@ -36,7 +36,7 @@ class RestartDaemonset(Action):
     scopes = ("DaemonSet",)
     Params = RestartDaemonsetParams
     rbac = (Rule("apps", "daemonsets", ("patch",)),)
-    cooldown_s = 1800
+    cooldown_s = 900
     soak_s = 120
     run_s = 3600
     downtime_s = 30

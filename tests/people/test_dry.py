@@ -48,7 +48,8 @@ class TestDryRun:
         incident = world.drive(world.alert())[0].incident
         store = world.here.state.store
         store.read("HSET", f"{{akeso}}:default:default:incident:{incident}", "state", "closed")
-        assert world.ok("POST", "v1/run", RUN)["check"] == "cooldown"
+        said = world.ok("POST", "v1/run", {**RUN, "params": {"replicas": 4}})
+        assert said["check"] == "cooldown"
 
 
 class TestPlayedThrough:
