@@ -42,7 +42,7 @@ def first(body: Object, details: Object) -> None:
     if sizes := details.get("containers"):
         _sized(body["spec"]["template"], sizes)
         if sizes.get("in_place") and "progressDeadlineSeconds" not in body["spec"]:
-            body["spec"]["progressDeadlineSeconds"] = _DEADLINE_S  # a rollout that never ends is at its end
+            body["spec"]["progressDeadlineSeconds"] = 1  # a rollout that never ends is at its end
 
 
 def then(world: World, path: str, body: Object, details: Object) -> None:
