@@ -36,7 +36,7 @@ def dicts(value: Any) -> list[Object]:
 
 
 def strings(value: Any) -> dict[str, str]:
-    return {whole(key): whole(text) for key, text in value.items()} if isinstance(value, dict) else {}
+    return {_sayable(key): _sayable(text) for key, text in value.items()} if isinstance(value, dict) else {}
 
 
 def number(value: Any) -> int:
@@ -53,13 +53,13 @@ def word(value: Any) -> str:
     return name(value)[:_WORD]
 
 
-def whole(value: Any) -> str:
+def _sayable(value: Any) -> str:
     # Half a character, which JSON can say, is none that an event could carry.
     return str(value).encode(errors="replace").decode()
 
 
 def name(value: Any) -> str:
-    return whole(value[:_NAME]) if isinstance(value, str) else ""
+    return _sayable(value[:_NAME]) if isinstance(value, str) else ""
 
 
 def ms(value: Any) -> int:
