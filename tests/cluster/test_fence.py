@@ -48,6 +48,7 @@ UNKNOWN = "freeze is set by what nobody knows"
 PROTECTED, CLOSED, WIDE = "is protected", "is not opted in", "belong to the whole cluster"
 UNMARKED, OLD, FORGED = "the mark is missing", "is an old one", "must be this write's own mark"
 SCALE, UNDER, LABEL = "/scale cannot carry the mark", "create evictions alone", "set by people alone"
+ERRAND = "nobody's errand"
 PASSES = ""
 
 Request = Callable[["Ground", str], Answer]
@@ -213,6 +214,37 @@ def create(place: str = "auto", notes: dict[str, str] | None = None) -> Request:
     def send(on: Ground, token: str) -> Answer:
         body = {"metadata": {"name": "made", "annotations": notes or {}}}
         return on.api("POST", f"/api/v1/namespaces/{on.places[place]}/configmaps", body, token=token, dryRun="All")
+
+    return send
+
+
+TAME = {"allowPrivilegeEscalation": False}
+
+
+def job(*, owner: str = "", container: Object | None = None, **pod: Any) -> Request:
+    """A Job as an errand creates it, but for what is said."""
+    errand = {
+        "restartPolicy": "Never", "automountServiceAccountToken": False,
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+        "containers": [{"name": "c", "image": "busybox:1.36", "securityContext": TAME, **(container or {})}],
+    }  # fmt: skip
+    owners = [{"apiVersion": "batch/v1", "kind": owner, "name": "o", "uid": "u", "controller": True}] if owner else []
+
+    def send(on: Ground, token: str) -> Answer:
+        meta = {"name": "made", "annotations": NEW, "ownerReferences": owners}
+        body = {"metadata": meta, "spec": {"template": {"spec": {**errand, **pod}}}}
+        return on.api("POST", f"/apis/batch/v1/namespaces/{on.places['auto']}/jobs", body, token=token, dryRun="All")
+
+    return send
+
+
+def event(place: str = "none") -> Request:
+    """What tells on an object who has changed it."""
+
+    def send(on: Ground, token: str) -> Answer:
+        about = {"kind": "Pod", "name": "p", "namespace": on.places[place]}
+        body = {"metadata": {"name": "p.1"}, "involvedObject": about, "reason": "AkesoTest", "message": "m"}
+        return on.api("POST", f"/api/v1/namespaces/{on.places[place]}/events", body, token=token, dryRun="All")
 
     return send
 
@@ -402,6 +434,21 @@ TABLE = [
      merge("marked", {"metadata": {"annotations": SHUTS, "labels": {"x": "y"}}}), STOP),
     (STOPPED, "shutting out with another note",
      merge("marked", {"metadata": {"annotations": SHUTS | {"x": "y"}}}), STOP),
+    # Events change nothing.
+    (RUN, "an Event anywhere", event(), PASSES),
+    (FROZEN, "an Event", event(), PASSES),
+    # What a Job may be.
+    (RUN, "an errand", job(), PASSES),
+    (RUN, "a copy of a CronJob's", job(owner="CronJob", automountServiceAccountToken=True), PASSES),
+    (RUN, "a Job of somebody else", job(owner="Deployment", automountServiceAccountToken=True), ERRAND),
+    (RUN, "a Job with a token", job(automountServiceAccountToken=True), ERRAND),
+    (RUN, "a Job on the host's network", job(hostNetwork=True), ERRAND),
+    (RUN, "a Job with a secret", job(volumes=[{"name": "s", "secret": {"secretName": "s"}}]), ERRAND),
+    (RUN, "a Job with the host's disk", job(volumes=[{"name": "s", "hostPath": {"path": "/"}}]), ERRAND),
+    (RUN, "a Job that may rise", job(container={"securityContext": {}}), ERRAND),
+    (RUN, "a Job with a secret in its environment",
+     job(container={"env": [{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}), ERRAND),
+    (RUN, "a Job with a container before", job(initContainers=[{"name": "i", "image": "busybox:1.36"}]), ERRAND),
     # Freeze: nothing at all.
     (FROZEN, "a patch", patch("marked"), FREEZE),
     (FROZEN, "an undo", patch("marked", UNDOES), FREEZE),
