@@ -19,7 +19,6 @@ def watch(side: Side) -> None:
     side.watch(path, 5, resourceVersion=start, labelSelector="w")
     side.watch(path, 1, resourceVersion=start, labelSelector="nothing", timeoutSeconds="1")
     side.watch(path, 1, resourceVersion="x", timeoutSeconds="1")
-    side.watch(path, 1, resourceVersion="1", timeoutSeconds="1", labelSelector="w")
     side.watch(path, 1, timeoutSeconds="x")
     side.watch(path, 1, resourceVersion=start, labelSelector="w=", timeoutSeconds="1")
 
