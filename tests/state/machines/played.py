@@ -20,6 +20,7 @@ WIDE: dict[str, int] = dict.fromkeys(
      "blast_most", "breaker_failures", "demote_after", "promote_after", "repeats", "resource_changes", "storm_new"),
     NEVER,
 ) | dict.fromkeys(("blast_workload", "blast_namespace", "blast_pool", "blast_nodes"), 100 * NEVER) | {
+    "oscillation_ms": 1, "resource_ms": 1,  # nothing that a full history may have forgotten lies within
     "backoff_base": 0, "backoff_max": 0, "risk_approve": 101, "risk_refuse": 101,
 }  # fmt: skip
 SLACK = 250  # ms that the scripts' clock may run behind without being written down
