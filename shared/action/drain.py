@@ -23,6 +23,7 @@ from shared.model.facts import ObjectRef
 from shared.model.plan import Refusal, Write
 
 BATCH: Final = 10  # evictions of one look
+_WORDS: Final = 160  # characters of the API's own
 
 
 class Look(NamedTuple):
@@ -44,16 +45,18 @@ def some(
     if sorted_out.refusal:
         return Look(refusal=sorted_out.refusal)
     held: list[NodePod] = []
+    why = ""
     for pod in sorted_out.go[:BATCH]:
         if refusal := _astray(kube, write, mark) or may(pod.namespace):
             return Look(refusal=refusal)
-        if not _evict(kube, pod, mark=mark, field_manager=field_manager):
+        if said := _evict(kube, pod, mark=mark, field_manager=field_manager):
             held.append(pod)
+            why = said
     waits = [*sorted_out.go, *sorted_out.going]
     if not waits:
         return Look()
     text = f"{len(waits)} pods are still on {write.target.name}: {nodes.names(held or waits)}"
-    return Look(len(waits), len(held), text + (" kept by a disruption budget" if held else ""))
+    return Look(len(waits), len(held), text + (f" kept by a disruption budget ({why})" if held else ""))
 
 
 def _astray(kube: Kube, write: Write, mark: str) -> Refusal | None:
@@ -70,13 +73,13 @@ def _astray(kube: Kube, write: Write, mark: str) -> Refusal | None:
     return None
 
 
-def _evict(kube: Kube, pod: NodePod, *, mark: str, field_manager: str) -> bool:
-    """Whether it is on its way, or is somebody else's matter by now; not where a budget keeps it."""
+def _evict(kube: Kube, pod: NodePod, *, mark: str, field_manager: str) -> str:
+    """Why it cannot go now, in the API's words; empty when it is on its way, or somebody else's matter by now."""
     target = ObjectRef(kind="Pod", namespace=pod.namespace, name=pod.name, uid=pod.uid)
     one = Write(verb="evict", target=target)
     seen = kube_write.read(kube, one)
     if not seen.holds:
-        return True
+        return ""
     failpoint.hit("before-write")
     try:
         kube_write.apply(
@@ -84,8 +87,8 @@ def _evict(kube: Kube, pod: NodePod, *, mark: str, field_manager: str) -> bool:
             dry_run=False,
         )  # fmt: skip
     except (Conflict, NotFound):
-        return True  # the next look sees what became of it
-    except Throttled:
-        return False
+        return ""  # the next look sees what became of it
+    except Throttled as error:
+        return str(error)[-_WORDS:]
     failpoint.hit("after-write")
-    return True
+    return ""

@@ -179,6 +179,7 @@ class TestWhatIsRefused:
         self.refused(scene, namespace, "quota")
 
 
+@pytest.mark.faults  # it waits for its deadline
 class TestAGrowthThatDoesNotArrive:
     def test_fails_by_its_deadline_and_says_which_restart_would_end_it(self, scene):
         namespace = claim(scene, grows=True, resize="file-system-pending")

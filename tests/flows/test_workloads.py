@@ -185,6 +185,7 @@ class TestADaemonSetThatHangs:
         assert all(map(is_ready, pods(emulated, namespace)))
         verify(emulated, alert, namespace, name, "DaemonSet")
 
+    @pytest.mark.faults  # a minute of waiting
     def test_is_left_at_the_first_that_does_not_come_back(self, emulated):
         namespace, name, alert = daemonset(emulated, "crash-later")
         before = uids(emulated, namespace)

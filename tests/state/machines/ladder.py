@@ -179,7 +179,7 @@ class Ladder(Played):
         assert answer["risk"] == self.model.risk(scope, asked, self.now)
         self.model.void += bool(check and asked["approvers"] and asked["approved_hash"])
         if check == "approval":
-            given = [asked["author"]] if asked["author"] else []
+            given = list(asked["approvers"]) if asked["manual"] else []  # who asks for it has said yes, where he may
             self.model.holds[scope] = Hold(answer["hold"], asked["action"], answer["deadline"], answer["needs"],
                                            asked["plan_hash"], given)  # fmt: skip
             assert answer["deadline"] == self.now + APPROVAL
@@ -244,7 +244,7 @@ class Ladder(Played):
         for who in voices:
             expected = self.model.answer(scope, word, held.id, who, self.now)
             said = self.world.answer(word, self.incidents[scope], held.id, who=who)
-            assert bool(said.get("no")) == bool(expected.get("no")), (said, expected)
+            assert bool(said.get("no")) == bool(expected.get("no")), (said, expected, held, self.now)
             assert said.get("missing") == expected.get("missing")
         if held.answered:
             entry = self.world.entry("retry", self.incidents[scope])
