@@ -42,7 +42,7 @@ class CordonNode(Action):
     cooldown_s = 600
     soak_s = 120
     width = "node"
-    proof = "controller"
+    proof = "real workload"
     proved_by = "tests/cluster/test_real_nodes.py::TestACordon::test_keeps_the_scheduler_off_until_the_sweeper_lifts_it"
     examples: ClassVar = (
         Example("a node that flaps", _FACTS, {}, writes=1),

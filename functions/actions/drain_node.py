@@ -67,7 +67,7 @@ class DrainNode(Action):
     run_s = 1800
     downtime_s = 60
     width = "node"
-    proof = "controller"
+    proof = "real workload"
     proved_by = (
         "tests/cluster/test_real_nodes.py::TestADrain"
         "::test_across_two_nodes_waits_for_its_budget_and_is_lifted_by_the_sweeper"

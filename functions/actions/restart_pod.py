@@ -36,6 +36,11 @@ class RestartPod(Action):
         Rule("", "pods/eviction", ("create",)),
     )
     cooldown_s = 300
+    proof = "real workload"
+    proved_by = (
+        "tests/cluster/test_real_pods.py::TestAContainerThatRunsOutOfMemory"
+        "::test_once_and_finds_its_own_lock_then_is_healed_by_a_fresh_pod"
+    )
     downtime_s = 30
     soak_s = 120  # long enough for a container that starts and dies to have been restarted again
     examples: ClassVar = (
