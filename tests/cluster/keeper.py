@@ -59,13 +59,17 @@ class Keeper:
         return [one for one in found if not namespace or (one.get("objectRef") or {}).get("namespace") == namespace]
 
     def effects(self, home: str, namespace: str) -> list[str]:
-        """Each write of ours that the API server let through, as `<verb> <resource>[/<subresource>] <account>`."""
+        """Each write of ours that the API server let through, as `<verb> <resource>[/<subresource>] <account>`.
+
+        An Event changes nothing, and is none.
+        """
         return [
             f"{one['verb']} {_resource(one['objectRef'])} {one['user']['username'].rpartition(':')[2]}"
             for one in self.audited(home, namespace)
             if one["verb"] not in _READS
             and one["responseStatus"].get("code", 0) < 300
             and "dryRun=All" not in one["requestURI"]
+            and one["objectRef"]["resource"] != "events"
         ]
 
 
