@@ -67,7 +67,12 @@ class TestAnEventThatIsLostOnce:
 
 class TestATriggerThatLeadsNowhere:
     def test_has_a_story_each(self, play):
-        assert {trigger.name for trigger in play.world.broker._triggers} == set(TRIGGERS) == set(STUCK)
+        known = {trigger.name for trigger in play.world.broker._triggers}
+
+        assert set(TRIGGERS) == set(STUCK)
+        assert set(TRIGGERS) <= known
+        # Executors differ by their action and account alone: some of them stand for all.
+        assert {name for name in known - set(TRIGGERS) if not name.startswith("executor-")} == set()
 
     @pytest.mark.parametrize("trigger", [name for name in TRIGGERS if name != "escalate"])
     @pytest.mark.parametrize("way", ["removed", "dead"])
