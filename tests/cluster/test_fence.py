@@ -547,8 +547,8 @@ class TestAnExecutor:
             for name in sorted(names):
                 grant_everything(ground.api, made, ground.there.home, name)
                 token = ground.api.token(ground.there.home, name)
-                refusal = "cannot create resource"  # by the authorizer, which hears of a new right a moment later
-                until(lambda token=token: refusal not in create(notes=NEW)(ground, token).said)
+                # The authorizer hears of a new right a moment later.
+                until(lambda token=token: "cannot create resource" not in create(notes=NEW)(ground, token).said)
                 refused = FREEZE in create(notes=NEW)(ground, token).said
                 assert refused == name.startswith("executor-"), name
 
