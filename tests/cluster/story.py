@@ -13,14 +13,8 @@ from tests.flows.harness import Scene
 FAST = 20.0  # how many times faster than in life the broker's back-off runs
 EVICTED = ["patch pods executor-restart-pod", "create pods/eviction executor-restart-pod"]
 # A life: serve until three probes have seen it, then do what the configuration says, and leave a lock behind that lasts
-# as long as the pod. `tail` keeps a line that never ends in memory. Who is hungry needs 40 MB before it serves.
+# as long as the pod. `tail` keeps a line that never ends in memory.
 _SCRIPT = """config=$(cat /etc/app/config)
-if [ "$config" = hungry ]; then
-  head -c 40000000 /dev/zero | tail -c 40000000 > /dev/null || exit 1
-  touch /work/up
-  trap 'exit 0' TERM
-  sleep 1000000 & wait
-fi
 if [ -e /work/lock ]; then
   [ "$config" = leaks ] && exec tail /dev/zero
   echo 'another instance holds /work/lock'; exit 1

@@ -16,7 +16,6 @@ from tests.cluster.story import EVICTED, states
 
 MARKED = EVICTED[:1]
 SOAK_S = 121
-RAISED_SOAK_S = 181
 COOLDOWN_S = 301
 
 
@@ -27,25 +26,6 @@ def _nothing_broke(story):
 
 
 class TestAContainerThatRunsOutOfMemory:
-    def test_for_want_of_it_gets_more_in_place_and_serves(self, story):
-        namespace = story.namespace()
-        story.workload(namespace, "hungry", serves=False)
-        pod = story.looping(namespace)
-        assert _container(story, namespace, pod).terminated == "OOMKilled"
-
-        alert = _alert(story, namespace, pod)
-        _fire(story, alert)
-        story.until(lambda: story.on(namespace, ready=True), "it never has enough")
-        story.resolve(alert)
-        story.until_word("resolved", namespace)
-        story.pass_(RAISED_SOAK_S)
-        incident = story.until_word("verified", namespace)
-
-        assert _names(story, namespace) == {pod}  # the same one, in place
-        (found,) = story.on(namespace)
-        assert found["spec"]["containers"][0]["resources"]["limits"] == {"memory": "48Mi"}
-        assert story.tickets(incident) == []
-
     def test_again_and_again_with_no_room_for_more_is_told_and_left_alone(self, story):
         namespace = story.namespace()
         most = {"limits": [{"type": "Container", "max": {"memory": "32Mi"}}]}
