@@ -6,6 +6,8 @@ It knows kinds of scope and fields of facts, and no action. What facts say that 
 import secrets
 from typing import Any, NamedTuple
 
+import pytest
+
 from shared.dev.cluster_budget import is_ready
 from shared.dev.cluster_job import AFTER as JOB_AFTER
 from shared.dev.cluster_pods import READY_AFTER
@@ -67,6 +69,8 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
 
     Unless it is to be kept, it goes with the test: nodes take only so many pods.
     """
+    if not world.emulated and "OOMKilled" in str(facts.get("pods")):
+        pytest.skip("a pod that starves again and again is brought about on the emulated cluster")
     name = f"s-{secrets.token_hex(4)}"
     if kind == "Node":
         node = live_nodes.make(world, facts, world.left if keep else world.end)
