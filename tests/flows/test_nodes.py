@@ -295,7 +295,8 @@ class TestAPodInQuarantine:
 
         scene.pass_(4000, step=600)
 
-        scene.until(lambda: "has been in quarantine for 2 h" in scene.reasons(incident))
+        scene.until(lambda: scene.tick() and "has been in quarantine for 2 h" in scene.reasons(incident),
+                    lambda: f"{scene.due()} {scene.audit(incident)}")  # fmt: skip
         assert "akeso undo" in scene.reasons(incident)
         assert scene.cluster.get("Pod", namespace, pod["metadata"]["name"])["metadata"]["labels"] != {"app": "web"}
         assert scene.cluster.all("NetworkPolicy", namespace)
