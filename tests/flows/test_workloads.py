@@ -43,29 +43,30 @@ def verify(scene, alert, namespace, name="web", kind="Deployment", soak_s=121):
 
 
 class TestAVersionThatDoesNotBecomeReady:
-    def test_goes_back_to_the_last_good_one(self, scene):
-        namespace, alert = stuck(scene)
+    def test_goes_back_to_the_last_good_one(self, emulated):
+        namespace, alert = stuck(emulated)
 
-        scene.fire(alert)
-        incident = scene.until_word("succeeded", namespace)
+        emulated.fire(alert)
+        incident = emulated.until_word("succeeded", namespace)
 
-        assert "exit 1" not in str(command(scene, namespace))
-        assert scene.ready(namespace) == 2
-        assert "command" not in str(scene.audit(incident))  # no template ever leaves the cluster
-        verify(scene, alert, namespace)
-        assert scene.record(incident)["state"] == "closed"
+        assert "exit 1" not in str(command(emulated, namespace))
+        assert emulated.ready(namespace) == 2
+        assert "command" not in str(emulated.audit(incident))  # no template ever leaves the cluster
+        verify(emulated, alert, namespace)
+        assert emulated.record(incident)["state"] == "closed"
 
-    def test_of_git_is_left_and_told(self, scene):
-        namespace, alert = stuck(scene, **GITOPS)
+    def test_of_git_is_left_and_told(self, emulated):
+        namespace, alert = stuck(emulated, **GITOPS)
 
-        scene.fire(alert)
-        incident = scene.until(lambda: scene.incident(namespace))
-        scene.until_told(incident)
+        emulated.fire(alert)
+        incident = emulated.until(lambda: emulated.incident(namespace))
+        emulated.until_told(incident)
 
-        assert "rollback_deployment was chosen and refuses: gitops, flux would bring the version back" in scene.reasons(
-            incident
+        assert (
+            "rollback_deployment was chosen and refuses: gitops, flux would bring the version back"
+            in emulated.reasons(incident)
         )
-        assert scene.writes(namespace) == []
+        assert emulated.writes(namespace) == []
 
 
 @pytest.fixture
