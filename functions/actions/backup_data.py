@@ -64,10 +64,7 @@ class BackupData(Action):
                 "source": {"persistentVolumeClaimName": scope.name},
             }
             return errand.plan(facts, _TASK, "VolumeSnapshot", {"spec": spec}, patience_s=3300)
-        task = errand.declared(facts, _TASK)
-        if task is None:
-            return errand.undeclared(scope, _TASK)
-        return errand.plan(facts, _TASK, "Job", errand.of_cronjob(task), patience_s=3300)
+        return errand.as_declared(facts, _TASK, patience_s=3300)
 
     def arrived(self, facts: Facts, params: Any) -> str | Refusal:  # noqa: ARG002
         return errand.arrived(facts, _TASK)

@@ -44,10 +44,7 @@ class CompactStorage(Action):
             return Refusal(reason="unsupported", text=f"a {scope.kind} has no data of its own that could be compacted")
         if refused := errand.hindered(facts, _TASK):
             return refused
-        task = errand.declared(facts, _TASK)
-        if task is None:
-            return errand.undeclared(scope, _TASK)
-        return errand.plan(facts, _TASK, "Job", errand.of_cronjob(task), patience_s=3300)
+        return errand.as_declared(facts, _TASK, patience_s=3300)
 
     def arrived(self, facts: Facts, params: Any) -> str | Refusal:  # noqa: ARG002
         return errand.arrived(facts, _TASK)

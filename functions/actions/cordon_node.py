@@ -11,7 +11,7 @@ from pydantic import Field
 from shared.action import nodes
 from shared.action.declare import Action, Example, Rule
 from shared.model.base import Model
-from shared.model.facts import Facts, ObjectRef
+from shared.model.facts import Facts
 from shared.model.plan import Plan, Refusal, Write
 
 _SCOPE = {"kind": "Node", "name": "n1", "uid": "n-1"}
@@ -59,21 +59,15 @@ class CordonNode(Action):
     )  # fmt: skip
 
     def plan(self, facts: Facts, params: Any) -> Plan | Refusal:
-        scope, node = facts.scope, facts.details.node
-        if scope.kind != "Node":
-            return Refusal(reason="unsupported", text=f"a {scope.kind} is no node that could be cordoned")
-        if node is None or not scope.uid:
-            return Refusal(reason="not-found", text=f"node {scope.name} was not there when the facts were taken")
+        scope, node = facts.scope, nodes.seen(facts, "cordoned")
+        if isinstance(node, Refusal):
+            return node
         if node.unschedulable:
             return Refusal(reason="nothing-to-do", text=f"node {scope.name} takes no new pods already")
-        if node.control_plane and not params.allow_control_plane:
-            text = f"node {scope.name} carries the control plane: allow it by allow_control_plane"
-            return Refusal(reason="protected", text=text)
-        if refusal := nodes.last(scope.name, node):
+        if refusal := nodes.needed(scope.name, node, allow_control_plane=params.allow_control_plane):
             return refusal
-        target = ObjectRef(kind="Node", name=scope.name, uid=scope.uid)
         return Plan(
-            writes=(Write(verb="patch", target=target, path="/spec/unschedulable", before=None, after=True),),
+            writes=(Write(verb="patch", target=scope.ref, path="/spec/unschedulable", before=None, after=True),),
             touches=nodes.touches(node),
             until_s=params.minutes * 60,
         )

@@ -19,7 +19,7 @@ from shared.action import nodes
 from shared.action.declare import Action, Example, Rule
 from shared.model.base import Model
 from shared.model.details import Node
-from shared.model.facts import Facts, ObjectRef
+from shared.model.facts import Facts
 from shared.model.plan import Plan, Refusal, Write
 
 _MOST = 60  # pods; more than that at once is a move of a person
@@ -94,18 +94,13 @@ class DrainNode(Action):
     )  # fmt: skip
 
     def plan(self, facts: Facts, params: Any) -> Plan | Refusal:
-        scope, node = facts.scope, facts.details.node
-        if scope.kind != "Node":
-            return Refusal(reason="unsupported", text=f"a {scope.kind} is no node that could be drained")
-        if node is None or not scope.uid:
-            return Refusal(reason="not-found", text=f"node {scope.name} was not there when the facts were taken")
+        scope, node = facts.scope, nodes.seen(facts, "drained")
+        if isinstance(node, Refusal):
+            return node
         if not node.ready:
             text = f"node {scope.name} is lost: its pods could not tell that they have ended, and Kubernetes moves them"
             return Refusal(reason="unsupported", text=text)
-        if node.control_plane and not params.allow_control_plane:
-            text = f"node {scope.name} carries the control plane: allow it by allow_control_plane"
-            return Refusal(reason="protected", text=text)
-        if refusal := nodes.last(scope.name, node):
+        if refusal := nodes.needed(scope.name, node, allow_control_plane=params.allow_control_plane):
             return refusal
         leave = nodes.leave(node.pods, local=params.delete_local_data, unmanaged=params.allow_unmanaged)
         if leave.refusal:
@@ -119,7 +114,7 @@ class DrainNode(Action):
 
     @staticmethod
     def _plan(facts: Facts, node: Node, params: Any) -> Plan:
-        target = ObjectRef(kind="Node", name=facts.scope.name, uid=facts.scope.uid)
+        target = facts.scope.ref
         cordon = Write(verb="patch", target=target, path="/spec/unschedulable", before=None, after=True)
         may = {"local": params.delete_local_data, "unmanaged": params.allow_unmanaged}
         drain = Write(verb="drain", target=target, after=may, patience_s=_PATIENCE_S)

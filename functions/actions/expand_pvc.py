@@ -8,7 +8,7 @@ from shared.action.declare import Action, Example, Rule
 from shared.kube.quantity import of_bytes
 from shared.model.base import Model
 from shared.model.details import Claim, Room
-from shared.model.facts import Facts, ObjectRef
+from shared.model.facts import Facts
 from shared.model.plan import Plan, Refusal, Touches, Write
 from shared.model.refusal import Reason
 
@@ -75,7 +75,7 @@ class ExpandPvc(Action):
         wanted = _grown(scope.name, claim, facts.details.room or Room(), params)
         if isinstance(wanted, Refusal):
             return wanted
-        target = ObjectRef(kind=scope.kind, namespace=scope.namespace, name=scope.name, uid=scope.uid)
+        target = scope.ref
         grow = Write(verb="patch", target=target, path=_SIZE, before=claim.requested.text, after=of_bytes(wanted))
         return Plan(
             writes=(grow, Write(verb="watch", target=target, patience_s=540)),

@@ -136,10 +136,8 @@ class IncreaseResources(Action):
 
     def healthy(self, facts: Facts) -> bool:
         replicas = facts.replicas
-        live = [pod for pod in facts.pods if not pod.deleting and not pod.over]
-        full = replicas is not None and replicas.observed and replicas.ready >= replicas.desired
-        calm = all(pod.ready and not any(state.waiting for state in pod.containers) for pod in live)
-        return full and calm and not facts.rolling_out
+        full = replicas is not None and replicas.full
+        return full and all(pod.at_rest for pod in facts.live) and not facts.rolling_out
 
 
 def _of(amounts: Amounts, resource: str) -> Amount | None:
@@ -191,11 +189,9 @@ def _in_place(facts: Facts, params: IncreaseResourcesParams, of: Container, ill:
         path = f"/spec/containers/[name={one.name}]/resources"
         after = _grown(one, params.resource, wanted)
         writes.append(Write(verb="patch", target=target, path=path, sub="resize", before=_whole(one), after=after))
-    scope = facts.scope
-    target = ObjectRef(kind=scope.kind, namespace=scope.namespace, name=scope.name, uid=scope.uid)
     restarts = (of.resize_cpu if params.resource == "cpu" else of.resize_memory) == "RestartContainer"
     return Plan(
-        writes=(*writes, Write(verb="watch", target=target, patience_s=_GIVEN_S)),
+        writes=(*writes, Write(verb="watch", target=facts.scope.ref, patience_s=_GIVEN_S)),
         touches=Touches(unit="pod", count=len(ill) if restarts else 0, population=facts.pod_count),
         takes_back=True,  # what a node does not give is no longer asked of it
     )
@@ -223,7 +219,7 @@ def _by_template(facts: Facts, params: IncreaseResourcesParams, one: Container) 
     why = _no(facts, params, one, wanted, read(owners)) or _no_room(facts, params, one, wanted, count, surge=True)
     if why:
         return why
-    target = ObjectRef(kind=scope.kind, namespace=scope.namespace, name=scope.name, uid=scope.uid)
+    target = scope.ref
     noted = ",".join(f"{name}={text}" for name, text in sorted({**kept, key: owners}.items()))
     before = seen.kept if seen else ""
     note = Write(verb="patch", target=target, path=_KEPT, before=before or None, after=noted)

@@ -16,13 +16,12 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from shared.action.declare import Action, Example, Rule
+from shared.action.declare import Action, Example, ObjectName, Rule
 from shared.model.base import Model
 from shared.model.details import Seat
 from shared.model.facts import Facts, ObjectRef
 from shared.model.plan import Plan, Refusal, Touches, Write
 
-_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"  # RFC 1123 subdomain
 _LABEL = "akeso.dev/quarantine"
 
 _SCOPE = {"kind": "Deployment", "namespace": "shop", "name": "web", "uid": "d-1"}
@@ -41,7 +40,7 @@ def _with(enforcer: str = "calico", **changes: Any) -> dict[str, Any]:
 
 
 class QuarantinePodParams(Model):
-    pod: str = Field(min_length=1, max_length=253, pattern=_NAME)
+    pod: ObjectName
     hours: int = Field(default=24, ge=1, le=168, strict=True)  # then people are told that it is still there
     allow_unenforced: bool = False  # though nobody is known to enforce NetworkPolicies
     allow_bare: bool = False  # nothing takes the place of a pod without an owner
@@ -120,8 +119,7 @@ class QuarantinePod(Action):
         return None
 
     def healthy(self, facts: Facts) -> bool:
-        replicas = facts.replicas
-        return replicas is None or (replicas.observed and replicas.ready >= replicas.desired)
+        return facts.replicas is None or facts.replicas.full
 
 
 def _plan(facts: Facts, pod: Seat, hours: int) -> Plan:

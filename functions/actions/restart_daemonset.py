@@ -11,7 +11,7 @@ from pydantic import Field
 
 from shared.action.declare import Action, Example, Rule
 from shared.model.base import Model
-from shared.model.facts import Facts, ObjectRef
+from shared.model.facts import Facts
 from shared.model.plan import Plan, Refusal, Touches, Write
 
 _NOTES, _NOTE = "/spec/template/metadata/annotations", "akeso.dev/restarted"
@@ -61,7 +61,7 @@ class RestartDaemonset(Action):
             return Refusal(reason="unsupported", text=text)
         if replicas.desired == 0:
             return Refusal(reason="nothing-to-do", text=f"no node takes a pod of DaemonSet {scope.name}")
-        target = ObjectRef(kind=scope.kind, namespace=scope.namespace, name=scope.name, uid=scope.uid)
+        target = scope.ref
         said, before = str(spec["generation"]), str(spec.get("restarted") or "") or None
         write = Write(
             verb="patch", target=target, path=f"{_NOTES}/{_NOTE.replace('/', '~1')}", before=before, after=said
@@ -80,20 +80,18 @@ class RestartDaemonset(Action):
         if replicas is None:
             return Refusal(reason="not-found", text=f"DaemonSet {facts.scope.name} has no pods any more")
         # Whoever is older than this attempt was ill before, and its turn comes.
-        late = [pod for pod in facts.pods if not (pod.ready or pod.deleting or pod.over)
-                and params.ready_within_s <= pod.age_s < self.run_s]  # fmt: skip
+        late = [pod for pod in facts.live if not pod.ready and params.ready_within_s <= pod.age_s < self.run_s]
         if late and replicas.observed and replicas.updated:
             text = (
                 f"pod {late[0].name} was replaced and is not ready after {late[0].age_s} s: no further one is replaced"
             )
             return Refusal(reason="failed", text=text[:300])
-        if replicas.observed and min(replicas.updated, replicas.ready) >= replicas.desired:
+        if replicas.renewed:
             return ""
         return f"{replicas.updated} of {replicas.desired} pods are replaced, {replicas.ready} are ready"
 
     def healthy(self, facts: Facts) -> bool:
-        replicas = facts.replicas
-        return replicas is not None and replicas.observed and min(replicas.updated, replicas.ready) >= replicas.desired
+        return facts.replicas is not None and facts.replicas.renewed
 
 
 def _at_once(facts: Facts) -> int:

@@ -2,14 +2,11 @@
 
 from typing import Any, ClassVar
 
-from pydantic import Field
-
-from shared.action.declare import Action, Example, Rule
+from shared.action.declare import Action, Example, ObjectName, Rule
 from shared.model.base import Model
 from shared.model.facts import Facts, ObjectRef, PodFacts
 from shared.model.plan import Plan, Refusal, Touches, Write
 
-_NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"  # RFC 1123 subdomain
 _YOUNG_S = 600  # a pod that fails again within ten minutes was not cured by being new
 
 _SCOPE = {"kind": "Deployment", "namespace": "shop", "name": "web", "uid": "d-1"}
@@ -20,7 +17,7 @@ _BARE = {**_FACTS, "scope": {"kind": "Pod", "namespace": "shop", "name": "web-7d
 
 
 class RestartPodParams(Model):
-    pod: str = Field(min_length=1, max_length=253, pattern=_NAME)
+    pod: ObjectName
     allow_bare: bool = False  # nothing makes a pod without an owner anew
 
 
@@ -76,10 +73,8 @@ class RestartPod(Action):
 
     def healthy(self, facts: Facts) -> bool:
         # What the kubelet has evicted stays listed until somebody deletes it; its replacement is what counts.
-        live = [pod for pod in facts.pods if not pod.deleting and not pod.over]
-        replicas = facts.replicas
-        full = replicas is None or (replicas.observed and replicas.ready >= replicas.desired)
-        return full and bool(live) and all(_sound(pod) for pod in live)
+        full = facts.replicas is None or facts.replicas.full
+        return full and bool(facts.live) and all(_sound(pod) for pod in facts.live)
 
 
 def _sound(pod: PodFacts) -> bool:

@@ -11,7 +11,7 @@ from pydantic import Field
 from shared.action.declare import Action, Example, Rule
 from shared.model.base import Model
 from shared.model.details import Revision
-from shared.model.facts import Facts, ObjectRef
+from shared.model.facts import Facts
 from shared.model.plan import Plan, Refusal, Touches, Write
 
 _TEMPLATE = "/spec/template"
@@ -81,7 +81,7 @@ class RollbackDeployment(Action):
             return now
         if isinstance(back, Refusal):
             return back
-        target = ObjectRef(kind=scope.kind, namespace=scope.namespace, name=scope.name, uid=scope.uid)
+        target = scope.ref
         return Plan(
             writes=(
                 Write(verb="copy", target=target, path=_TEMPLATE, before=_source(now), after=_source(back)),
@@ -100,19 +100,13 @@ class RollbackDeployment(Action):
         if replicas is None:
             return Refusal(reason="not-found", text=f"{scope.kind} {scope.name} has no replicas any more")
         # That the controller calls it stuck is no end: it says so of the former rollout until this one has moved.
-        if replicas.observed and not facts.rolling_out and _full(facts):
+        if replicas.renewed and not facts.rolling_out:
             return ""
         return f"{replicas.updated} of {replicas.desired} pods are of the former revision, {replicas.ready} are ready"
 
     def healthy(self, facts: Facts) -> bool:
-        live = [pod for pod in facts.pods if not pod.deleting and not pod.over]
-        calm = all(pod.ready and not any(state.waiting for state in pod.containers) for pod in live)
-        return not facts.rolling_out and not facts.paused and _full(facts) and calm
-
-
-def _full(facts: Facts) -> bool:
-    replicas = facts.replicas
-    return replicas is not None and replicas.observed and min(replicas.ready, replicas.updated) >= replicas.desired
+        renewed = facts.replicas is not None and facts.replicas.renewed
+        return not facts.rolling_out and not facts.paused and renewed and all(pod.at_rest for pod in facts.live)
 
 
 def _source(revision: Revision) -> dict[str, str]:

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from shared.action.declare import Action, Example, Rule
 from shared.model.base import Model
-from shared.model.facts import Facts, ObjectRef
+from shared.model.facts import Facts
 from shared.model.plan import Plan, Refusal, Touches, Write
 
 # Zero is an outage and no remedy; more than a hundred is a capacity decision of a person.
@@ -83,7 +83,7 @@ class ScaleDeployment(Action):
             return Refusal(reason="nothing-to-do", text=f"the Deployment already wants {wanted} replicas")
         if beyond := _beyond(facts, now, wanted):
             return Refusal(reason="bounds", text=beyond)
-        target = ObjectRef(kind=scope.kind, namespace=scope.namespace, name=scope.name, uid=scope.uid)
+        target = scope.ref
         return Plan(
             writes=(Write(verb="patch", target=target, path="/spec/replicas", before=now, after=wanted),),
             touches=Touches(unit="pod", count=max(0, now - wanted), population=now),
@@ -91,22 +91,16 @@ class ScaleDeployment(Action):
         )
 
     def healthy(self, facts: Facts) -> bool:
-        replicas = facts.replicas
-        return replicas is not None and replicas.observed and replicas.ready >= replicas.desired
+        return facts.replicas is not None and facts.replicas.full
 
 
 def _beyond(facts: Facts, now: int, wanted: int) -> str:
     """What speaks against so many; what only comes nearer to the bounds is none of it."""
     if not _LEAST <= wanted <= _MOST:
         return f"{wanted} replicas are not between {_LEAST} and {_MOST}: that is for a person to decide"
-    least, most = _bound(facts, "minimum_replicas"), _bound(facts, "maximum_replicas")
+    least, most = facts.bound("minimum_replicas"), facts.bound("maximum_replicas")
     if least is not None and wanted < least and wanted < now:
         return f"{wanted} replicas are fewer than the {least} that the owner demands (akeso.dev/minimum-replicas)"
     if most is not None and wanted > most and wanted > now:
         return f"{wanted} replicas are more than the {most} that the owner allows (akeso.dev/maximum-replicas)"
     return ""
-
-
-def _bound(facts: Facts, name: str) -> int | None:
-    value = facts.spec.get(name)
-    return value if type(value) is int else None

@@ -99,7 +99,7 @@ class UpdateHpa(Action):
 
     def healthy(self, facts: Facts) -> bool:
         replicas, scaler = facts.replicas, facts.details.scaler
-        full = replicas is not None and replicas.observed and replicas.ready >= replicas.desired
+        full = replicas is not None and replicas.full
         return full and scaler is not None and scaler.metrics and scaler.limited != "TooManyReplicas"
 
 
@@ -110,13 +110,13 @@ def _wanted(facts: Facts, scaler: Scaler, params: UpdateHpaParams) -> tuple[int,
         return params.maximum, minimum
     if params.minimum is not None or max(scaler.current, scaler.desired) < scaler.maximum:
         return scaler.maximum, minimum
-    step, owners = min(_MOST, scaler.maximum + ceil(scaler.maximum / _STEP)), facts.spec.get("maximum_replicas")
+    step, owners = min(_MOST, scaler.maximum + ceil(scaler.maximum / _STEP)), facts.bound("maximum_replicas")
     # Up to where the owner allows it, and beyond only to be refused.
-    return min(step, owners) if type(owners) is int and owners > scaler.maximum else step, minimum
+    return min(step, owners) if owners is not None and owners > scaler.maximum else step, minimum
 
 
 def _beyond(facts: Facts, scaler: Scaler, minimum: int, maximum: int) -> str:
-    owners = facts.spec.get("maximum_replicas")
+    owners = facts.bound("maximum_replicas")
     if minimum > maximum:
         return f"a minimum of {minimum} is more than the maximum of {maximum}"
     if maximum > scaler.maximum * _TIMES:
@@ -125,7 +125,7 @@ def _beyond(facts: Facts, scaler: Scaler, minimum: int, maximum: int) -> str:
         return f"a minimum of {minimum} is more than double the present {scaler.minimum} and more than run"
     if maximum < min(scaler.maximum, max(scaler.current, scaler.desired)):
         return f"a maximum of {maximum} would end replicas that run: there are {scaler.current}"
-    if type(owners) is int and scaler.maximum < maximum and maximum > owners:
+    if owners is not None and scaler.maximum < maximum and maximum > owners:
         return f"a maximum of {maximum} is more than the {owners} that the owner allows (akeso.dev/maximum-replicas)"
     return ""
 

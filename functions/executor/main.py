@@ -19,8 +19,7 @@ def execute(event: Event, data: ApprovedData, here: Here) -> Outcome:
     name = here.settings.action
     if not name:
         raise UnavailableError("AKESO_ACTION is not set", reason="no-action")
-    previous = here.secrets.optional("grant-previous.pub")
-    grant = token.verify(data.grant, [here.secrets.required("grant.pub"), *([previous] if previous else [])])
+    grant = token.verify(data.grant, token.trusted(here.secrets))
     cause = Cause("executor", event.source, event.id, event.get("tenant"), event.get("cluster"))
     check(data, grant, cause, name)
     action = Catalogue.home(here.settings.actions_dir).load(name)

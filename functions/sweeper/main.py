@@ -30,7 +30,7 @@ RECONCILE_MS = 300_000
 _log = log.get("akeso.sweeper")
 _blind, _forgetful = Outage(BLIND), Outage(FORGETFUL)
 # Of this one warm process; another one does it once more, which costs nothing.
-_reconciled, _looked = {"at": 0}, {"at": 0}
+_done_at: dict[str, int] = {}
 
 
 def sweep(event: Event, data: Model, here: Here) -> Outcome:
@@ -72,9 +72,12 @@ def _load(here: Here, cause: Cause) -> str:
 def _beside(here: Here, cause: Cause, *, hydrated: bool) -> None:
     """What must not keep due entries waiting: each part fails for itself."""
     parts: tuple[tuple[str, Callable[[], object]], ...] = (
-        ("not reconciled", partial(_reconcile, here, cause, hydrated=hydrated)),
+        ("not reconciled", partial(_now_and_then, "reconcile", partial(_reconcile, here, cause), hydrated=hydrated)),
         ("targets not counted", partial(count, here, cause)),
-        ("temporary changes not looked for", partial(_look_for_temporary, here, cause, hydrated=hydrated)),
+        (
+            "temporary changes not looked for",
+            partial(_now_and_then, "temporary", partial(remember, here, cause), hydrated=hydrated),
+        ),
         ("not sealed", partial(seal_new, here, cause)),
     )
     for otherwise, part in parts:
@@ -84,18 +87,17 @@ def _beside(here: Here, cause: Cause, *, hydrated: bool) -> None:
             _log.warning(otherwise, error=str(error)[:200])
 
 
-def _reconcile(here: Here, cause: Cause, *, hydrated: bool) -> None:
+def _now_and_then(name: str, part: Callable[[], object], *, hydrated: bool) -> None:
+    """Every five minutes, and at once when Redis was filled again."""
     now = clock.now_ms()
-    if here.settings.alertmanager.url and (hydrated or now - _reconciled["at"] >= RECONCILE_MS):
+    if hydrated or now - _done_at.get(name, 0) >= RECONCILE_MS:
+        part()
+        _done_at[name] = now
+
+
+def _reconcile(here: Here, cause: Cause) -> None:
+    if here.settings.alertmanager.url:
         reconcile(here, cause)
-        _reconciled["at"] = now
-
-
-def _look_for_temporary(here: Here, cause: Cause, *, hydrated: bool) -> None:
-    now = clock.now_ms()
-    if hydrated or now - _looked["at"] >= RECONCILE_MS:
-        remember(here, cause)
-        _looked["at"] = now
 
 
 sweeper = serve("sweeper", sweep, accepts="pings")

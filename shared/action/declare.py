@@ -6,11 +6,16 @@ deadlines and undo records are the lifecycle's (`shared.action.lifecycle`). The 
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
+
+from pydantic import Field
 
 from shared.model.base import Model
 from shared.model.facts import Facts
 from shared.model.plan import Plan, Refusal
+
+_SUBDOMAIN: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"  # RFC 1123
+ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=_SUBDOMAIN)]  # for a parameter
 
 
 class Rule(NamedTuple):
@@ -51,7 +56,6 @@ class Action(ABC):
     soak_s: ClassVar[int] = 60
     step_s: ClassVar[int] = 25  # one step's deadline; Serving cuts nothing that ends within 30 s
     run_s: ClassVar[int] = 600  # an attempt with all its steps and waits
-    until_s: ClassVar[int] = 0  # a temporary change is taken back after that long; 0: it stays
     downtime_s: ClassVar[int] = 0  # so long one thing that it touches does not serve
     width: ClassVar[Literal["scope", "namespace", "node"]] = "scope"  # what nobody else may work on meanwhile
     touches_protected: ClassVar[bool] = False

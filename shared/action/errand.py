@@ -7,26 +7,12 @@ be done, and nothing takes it back: what was backed up, compacted or deleted sta
 from typing import Any, Final
 
 from shared.model.details import FOR, TASK, Task
-from shared.model.facts import Facts, ObjectRef, Scope
+from shared.model.facts import Facts, ObjectRef
 from shared.model.plan import Plan, Refusal, Touches, Write
 
 _NAME: Final = 60  # characters of a name that a sentence carries
 
 Object = dict[str, Any]
-
-
-def declared(facts: Facts, task: str) -> Task | None:
-    """The CronJob that the owner has declared for it, the first by name."""
-    tasks = facts.details.tasks
-    return next((one for one in tasks.tasks if one.task == task), None) if tasks else None
-
-
-def undeclared(scope: Scope, task: str) -> Refusal:
-    text = (
-        f"no {task} of {scope.kind} {scope.name[:_NAME]} is declared: give a CronJob of its namespace the label"
-        f" {TASK}={task} and the annotation {FOR}={scope.kind}/NAME, and suspend it if it is for nothing else"
-    )
-    return Refusal(reason="undeclared", text=text)
 
 
 def hindered(facts: Facts, task: str) -> Refusal | None:
@@ -48,16 +34,28 @@ def plan(facts: Facts, task: str, kind: str, body: Object, *, patience_s: int) -
     }
     target = ObjectRef(kind=kind, namespace=scope.namespace, name=f"akeso-{task}-")
     create = Write(verb="create", target=target, after={**body, "metadata": {**(body.get("metadata") or {}), **meta}})
-    of = ObjectRef(kind=scope.kind, namespace=scope.namespace, name=scope.name, uid=scope.uid)
     mounts = facts.details.claim.mounts if facts.details.claim else ()
     return Plan(
-        writes=(create, Write(verb="watch", target=of, patience_s=patience_s)),
+        writes=(create, Write(verb="watch", target=scope.ref, patience_s=patience_s)),
         touches=Touches(unit="pod", count=0, population=facts.pod_count or len(mounts)),
         reversible=False,
     )
 
 
-def of_cronjob(task: Task) -> Object:
+def as_declared(facts: Facts, task: str, *, patience_s: int) -> Plan | Refusal:
+    """Run the CronJob that the owner has declared for it, the first by name; none says how to declare one."""
+    tasks, scope = facts.details.tasks, facts.scope
+    found = next((one for one in tasks.tasks if one.task == task), None) if tasks else None
+    if found is None:
+        text = (
+            f"no {task} of {scope.kind} {scope.name[:_NAME]} is declared: give a CronJob of its namespace the label"
+            f" {TASK}={task} and the annotation {FOR}={scope.kind}/NAME, and suspend it if it is for nothing else"
+        )
+        return Refusal(reason="undeclared", text=text)
+    return plan(facts, task, "Job", _of_cronjob(found), patience_s=patience_s)
+
+
+def _of_cronjob(task: Task) -> Object:
     """The Job that its owner's CronJob describes, as `kubectl create job --from` makes it: the CronJob cleans it up."""
     owner = {"apiVersion": "batch/v1", "kind": "CronJob", "name": task.name, "uid": task.uid, "controller": True}
     return {

@@ -24,9 +24,10 @@ from shared.kube.errors import Conflict, KubeError, NotFound, Refused, Throttled
 from shared.kube.mark import FENCED, Stay
 from shared.kube.note import note
 from shared.model.base import canonical
-from shared.model.facts import Facts, ObjectRef
+from shared.model.facts import Facts
 from shared.model.grant import Grant
 from shared.model.plan import Plan, Refusal, Write
+from shared.model.protected import PROTECTED
 from shared.model.refusal import Reason
 from shared.model.stop import StopMode
 from shared.model.stop import keys as stop_keys
@@ -147,7 +148,7 @@ class Attempt:
         if self._halts(facts.stop_mode):
             return Ended("unused", self._halted() or f"{facts.stop_mode} is set")
         if facts.protected:  # since the grant; it binds an undo as well, of which the guard sees no mark
-            return Ended("skipped", "it, or its namespace, is marked akeso.dev/protected now", reason="protected")
+            return Ended("skipped", f"it, or its namespace, is marked {PROTECTED} now", reason="protected")
         if not self._undo:
             asks = facts.autonomy in ("suggest", "approve") and not self._grant.approvers
             if facts.autonomy in ("off", "observe") or asks:
@@ -257,7 +258,7 @@ class Attempt:
     @property
     def _lasts_s(self) -> int:
         """After how many seconds it is to be taken back; 0: never."""
-        return 0 if self._undo else self._data.plan.until_s or self._action.until_s
+        return 0 if self._undo else self._data.plan.until_s
 
     @property
     def _stay(self) -> Stay | None:
@@ -434,12 +435,10 @@ class Attempt:
                 return self._next(step)
             finished = self._finish("progressing", step=step, next_step=step, delay=AGAIN_MS, text=result.text)
         elif isinstance(result, Done) and step + 1 < steps:
-            pause = self._data.plan.writes[step + 1].pause_s
             finished = self._finish(
-                "progressing", step=step, next_step=step + 1, delay=pause * 1000, writes=self._wrote(step),
-                resolved_by=result.how,
-            )  # fmt: skip
-            if finished["outcome"] == "progressing" and not pause and self._has_time:
+                "progressing", step=step, next_step=step + 1, delay=0, writes=self._wrote(step), resolved_by=result.how
+            )
+            if finished["outcome"] == "progressing" and self._has_time:
                 self._since = 0
                 return self._next(step + 1)
         elif isinstance(result, Done):
@@ -469,8 +468,7 @@ class Attempt:
         done = [write for write in self._data.plan.writes[:steps] if write.writes]
         if not done:
             return
-        scope = self._grant.scope
-        told = {ObjectRef(kind=scope.kind, namespace=scope.namespace, name=scope.name, uid=scope.uid)}
+        told = {self._grant.scope.ref}
         told |= {write.target for write in done if write.verb in ("patch", "copy")}
         for target in sorted(told, key=str)[:_TOLD]:
             note(
@@ -546,7 +544,7 @@ class Attempt:
 
 def _left(write: Write) -> str:
     """One write that was made, in the fewest words."""
-    target = "/".join(part for part in (write.target.kind, write.target.namespace, write.target.name) if part)
+    target = write.target.key
     if write.verb == "patch":
         return f"{target} {write.path} is {_short(write.after)}"
     if write.verb == "copy":

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 from shared.model.details import Node, NodePod
+from shared.model.facts import Facts
 from shared.model.plan import Refusal, Touches
 from shared.model.protected import BUILT_IN
 
@@ -32,8 +33,21 @@ def touches(node: Node) -> Touches:
     )  # fmt: skip
 
 
-def last(name: str, node: Node) -> Refusal | None:
-    """Refuse where no other node would take pods, of the cluster or of a pool that has others."""
+def seen(facts: Facts, done: str) -> Node | Refusal:
+    """The node that the facts are of; `done`: what would be done to it, in a word."""
+    scope, node = facts.scope, facts.details.node
+    if scope.kind != "Node":
+        return Refusal(reason="unsupported", text=f"a {scope.kind} is no node that could be {done}")
+    if node is None or not scope.uid:
+        return Refusal(reason="not-found", text=f"node {scope.name} was not there when the facts were taken")
+    return node
+
+
+def needed(name: str, node: Node, *, allow_control_plane: bool) -> Refusal | None:
+    """Refuse for a control plane, and where no other node would take pods, of the cluster or of a pool with others."""
+    if node.control_plane and not allow_control_plane:
+        text = f"node {name} carries the control plane: allow it by allow_control_plane"
+        return Refusal(reason="protected", text=text)
     itself = node.ready and not node.unschedulable
     if node.in_cluster.schedulable - itself < 1:
         return Refusal(reason="last-node", text=f"no other node than {name} is ready and takes pods")

@@ -10,7 +10,7 @@ from typing import Any
 from shared.action import rbac
 from shared.action.declare import Action, Example
 from shared.model.facts import Facts
-from shared.model.plan import Plan, Write
+from shared.model.plan import Plan, Refusal, Write
 from shared.model.refusal import REASONS
 
 _PROVEN = {
@@ -27,7 +27,7 @@ def page(action: Action) -> str:
         ("risk", action.risk), ("how it writes", action.kind), ("heals", ", ".join(action.scopes)),
         ("nobody else may work meanwhile on", f"the {action.width}"), ("cooldown", _span(action.cooldown_s)),
         ("looked at again after", _span(action.soak_s)), ("takes at most", _span(action.run_s)),
-        ("is taken back after", _span(action.until_s) if action.until_s else "only when it is asked for"),
+        ("is taken back", "when its time is over" if _ends(action) else "only when it is asked for"),
         ("proof", proof),
     ]  # fmt: skip
     parts = [
@@ -40,6 +40,16 @@ def page(action: Action) -> str:
         rows = [(reason, REASONS[reason].severity, REASONS[reason].text) for reason in REASONS if reason in refused]
         parts += ["## Refuses", _table(("reason", "severity", "meaning"), rows)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _ends(action: Action) -> bool:
+    """Whether any of its examples is a change for a time."""
+    made = [_planned(action, example) for example in action.examples]
+    return any(isinstance(plan, Plan) and plan.until_s for plan in made)
+
+
+def _planned(action: Action, example: Example) -> Plan | Refusal:
+    return action.plan(Facts.model_validate(example.facts), action.Params.model_validate(example.params))
 
 
 def _params(action: Action) -> str:
@@ -77,7 +87,7 @@ def _rights(action: Action) -> str:
 
 
 def _example(action: Action, example: Example) -> tuple[str, str, str]:
-    made = action.plan(Facts.model_validate(example.facts), action.Params.model_validate(example.params))
+    made = _planned(action, example)
     if isinstance(made, Plan):
         said = "; ".join(_write(write) for write in made.writes) or "nothing is written"
     else:
@@ -86,7 +96,7 @@ def _example(action: Action, example: Example) -> tuple[str, str, str]:
 
 
 def _write(write: Write) -> str:
-    of = "/".join(part for part in (write.target.kind, write.target.namespace, write.target.name) if part)
+    of = write.target.key
     if write.verb == "patch":
         return f"{of} `{write.path}`: `{json.dumps(write.before)}` to `{json.dumps(write.after)}`"
     if write.verb == "watch":

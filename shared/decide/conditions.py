@@ -149,8 +149,7 @@ def _declared(facts: Facts, task: str) -> bool:
 
 
 def _minimum(facts: Facts) -> int:
-    value = facts.spec.get("minimum_replicas")
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    return facts.bound("minimum_replicas") or 0
 
 
 def _new_version_fails(facts: Facts) -> bool:

@@ -168,7 +168,7 @@ def _question(asked: _Asked, action: Action, at: int, more: dict[str, Any], conf
         plan=Plan(writes=writes, touches=asked.touches),
         judged=Judged(taken_at=at, autonomy="auto", namespace_pods=asked.namespace_pods, environment=asked.environment),
         declared=Declared(
-            risk=action.risk, cooldown_s=action.cooldown_s, soak_s=action.soak_s, until_s=action.until_s,
+            risk=action.risk, cooldown_s=action.cooldown_s, soak_s=action.soak_s,
             downtime_s=action.downtime_s, width=action.width,
         ),
     )  # fmt: skip

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from shared.errors import ForbiddenError, TooLargeError, UnavailableError
 from shared.model.base import Model, canonical
 from shared.model.grant import Grant
+from shared.secrets import Secrets
 
 MAX_TOKEN: Final = 8192  # characters
 _PURPOSE: Final = b"akeso-grant-v1."  # a signature made for anything else can never be passed off as a grant
@@ -81,6 +82,15 @@ def sign(grant: Grant, private_pem: bytes) -> str:
     if len(token) > MAX_TOKEN:
         raise TooLargeError(f"a grant of {len(token)} characters", reason="grant")
     return token
+
+
+def trusted(secrets: Secrets) -> list[bytes]:
+    """The keys that a grant may be signed with: the present one and, during a rotation, the one before.
+
+    Raises UnavailableError when the present one is not there.
+    """
+    previous = secrets.optional("grant-previous.pub")
+    return [secrets.required("grant.pub"), *([previous] if previous else [])]
 
 
 def verify(token: str, public_pems: Sequence[bytes]) -> Grant:

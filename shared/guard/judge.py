@@ -50,7 +50,7 @@ def proposal(data: TriagedData, choice: "Choice", plan: Plan, action: "Action") 
             risk=action.risk,
             cooldown_s=action.cooldown_s,
             soak_s=action.soak_s,
-            until_s=plan.until_s or action.until_s,
+            until_s=plan.until_s,
             run_s=action.run_s,
             downtime_s=action.downtime_s,
             width=action.width,

@@ -5,7 +5,7 @@ and with what was open before handed to people. A policy that cannot be read lea
 """
 
 import secrets
-from typing import Final
+from typing import Any, Final
 
 from shared import clock
 from shared.event.here import Here
@@ -27,10 +27,9 @@ def load(here: Here, cause: Cause, *, lifted: str = "") -> str:
     """
     halted = stops.find(here, lifted)
     found = source.find(here)
-    result = here.state.load(
+    result = tell(
+        here,
         cause,
-        mode="dev" if here.settings.dev else "prod",
-        fresh=secrets.token_hex(16),
         # Anew each time, though it be the same policy: its windows are known some days ahead only.
         policy=flat(found.policy, found.revision) | {"origin": found.origin} if found.policy else None,
         stop=_at_least(halted.stop, lacking(here)),
@@ -47,6 +46,12 @@ def load(here: Here, cause: Cause, *, lifted: str = "") -> str:
     if result["state"] == "hydrated" or ((halted.bare or halted.lacks) and result["state"] != "lost"):
         stops.mend(here, halted)
     return str(result["state"])
+
+
+def tell(here: Here, cause: Cause, **more: object) -> dict[str, Any]:
+    """Call `load` with what it always needs. Raises UnavailableError."""
+    mode = "dev" if here.settings.dev else "prod"
+    return here.state.load(cause, mode=mode, fresh=secrets.token_hex(16), **more)
 
 
 def lacking(here: Here) -> str:

@@ -14,18 +14,19 @@ from shared import clock
 from shared.kube import details as looks
 from shared.kube.client import Kube
 from shared.kube.errors import KubeError
+from shared.kube.named import named
 from shared.kube.pods import LISTED, pods_of
 from shared.kube.reader import Once, Reader
 from shared.kube.selector import Selector
 from shared.kube.shape import condition, dicts, gitops, is_of, is_true, marks, ms, number, part, strings, within, word
 from shared.model.facts import OVER, Autonomy, ContainerState, Facts, ObjectRef, PodFacts, Replicas, Scope
+from shared.model.protected import PROTECTED
 from shared.model.stop import Halt, StopMode, halt
 
 AUTONOMY: Final = "akeso.dev/autonomy"
 MINIMUM_REPLICAS: Final = "akeso.dev/minimum-replicas"
 MAXIMUM_REPLICAS: Final = "akeso.dev/maximum-replicas"
 RESTARTED: Final = "akeso.dev/restarted"  # on a template: at which generation it was restarted last
-_PROTECTED: Final = "akeso.dev/protected"  # as a label or an annotation, whatever its value
 STOP_CONFIGMAP: Final = "akeso-stop"
 
 Object = dict[str, Any]
@@ -64,7 +65,7 @@ def take(
         scope=present,
         object=_object(once, present, object_ref),
         autonomy=_autonomy(home_labels),
-        protected=any(_PROTECTED in marks(thing) for thing in (found, home or {})),
+        protected=any(PROTECTED in marks(thing) for thing in (found, home or {})),
         namespace_labels=_bounded(home_labels) if scope.namespace else {},
         namespace_pods=kube.count("Pod", scope.namespace) if count and scope.namespace else 0,
         replicas=replicas,
@@ -109,7 +110,7 @@ def is_marked(kube: Kube, scope: Scope) -> bool:
     """Whether the scope, or its namespace, carries the mark that keeps every machine away. Raises KubeError."""
     found = [kube.get(scope.kind, scope.namespace, scope.name)]
     found += [kube.get("Namespace", "", scope.namespace)] if scope.namespace else []
-    return any(_PROTECTED in marks(thing or {}) for thing in found)
+    return any(PROTECTED in marks(thing or {}) for thing in found)
 
 
 def _autonomy(labels: dict[str, str]) -> Autonomy:
@@ -128,20 +129,11 @@ def _object(kube: Reader, scope: Scope, ref: ObjectRef | None) -> ObjectRef | No
     if (ref.kind, ref.namespace, ref.name) == (scope.kind, scope.namespace, scope.name):
         uid = scope.uid
     else:
-        found = _named(kube, ref)
+        found = named(kube, ref)
         uid = str(part(found or {}, "metadata").get("uid", ""))
     if not uid or (ref.uid and ref.uid != uid):
         return None
     return ref.model_copy(update={"uid": uid})
-
-
-def _named(kube: Reader, ref: ObjectRef) -> Object | None:
-    if ref.kind != "HorizontalPodAutoscaler":
-        return kube.get(ref.kind, ref.namespace, ref.name)
-    # These are listed anyway, and nobody needs a right to look at a single one.
-    return next(
-        (one for one in kube.list(ref.kind, ref.namespace) if part(one, "metadata").get("name") == ref.name), None
-    )
 
 
 def _count(pods: list[Object], status: Object) -> int:

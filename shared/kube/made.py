@@ -5,16 +5,16 @@ which object's part it means, and that part is read here, directly before the wr
 """
 
 import copy
-from typing import Any, Final
+from typing import Any
 
 from shared.kube.client import Kube
 from shared.kube.errors import NotFound, Refused
 from shared.kube.kinds import KINDS
 from shared.kube.mark import KEPT, MADE, MARK, TEMPORARY, UNTIL, Stay
+from shared.kube.shape import TEMPLATE_HASH
 from shared.model.base import canonical, sha256
 from shared.model.plan import OWN_IMAGE, Write
 
-_HASH: Final = "pod-template-hash"  # a ReplicaSet's own addition to the template that it was given
 _LETTERS = 8
 
 Object = dict[str, Any]
@@ -75,10 +75,10 @@ def part(kube: Kube, namespace: str, source: Object) -> Any:
 def bare(value: Any) -> Any:
     """The same without what its owner has added."""
     labels = ((value.get("metadata") or {}).get("labels") or {}) if isinstance(value, dict) else {}
-    if _HASH not in labels:
+    if TEMPLATE_HASH not in labels:
         return value
     value = copy.deepcopy(value)
-    del value["metadata"]["labels"][_HASH]
+    del value["metadata"]["labels"][TEMPLATE_HASH]
     return value
 
 

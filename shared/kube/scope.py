@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 from shared.kube.client import Kube
 from shared.kube.errors import Refused
 from shared.kube.kinds import KINDS
+from shared.kube.named import SCALER, named
 from shared.kube.shape import meta, part
 from shared.model.facts import ObjectRef, Scope, ScopeKind
 
@@ -17,7 +18,6 @@ _ROOTS: Final = frozenset({"Deployment", "StatefulSet", "DaemonSet", "Job", "Nod
 _LINKS: Final = frozenset({"Pod", "ReplicaSet"})  # roots only when nothing controls them
 # Not the node: it controls static pods, and is not what is ill when one of them is.
 _OWNERS: Final = frozenset({"ReplicaSet", "Deployment", "StatefulSet", "DaemonSet", "Job"})
-_SCALER: Final = "HorizontalPodAutoscaler"
 _DEPTH: Final = 4  # Pod, ReplicaSet, Deployment, and one to spare
 
 
@@ -27,10 +27,10 @@ def resolve(kube: Kube, ref: ObjectRef) -> Scope | None:
     None when the object is gone, is not the one with that uid any more, is of a kind that nothing can heal, or its
     owners cannot be followed to an end. Raises KubeDown and Throttled: then nobody knows.
     """
-    if ref.kind not in _ROOTS | _LINKS | {_SCALER}:
+    if ref.kind not in _ROOTS | _LINKS | {SCALER}:
         return None
     try:
-        of = _scaled(kube, ref) if ref.kind == _SCALER else ref
+        of = _scaled(kube, ref) if ref.kind == SCALER else ref
         return _climb(kube, of) if of else None
     except Refused:
         return None
@@ -38,14 +38,14 @@ def resolve(kube: Kube, ref: ObjectRef) -> Scope | None:
 
 def _scaled(kube: Kube, ref: ObjectRef) -> ObjectRef | None:
     """What an autoscaler scales; it is no patient itself."""
-    for found in kube.list(ref.kind, ref.namespace):
-        if (meta(found).get("name"), ref.uid or meta(found).get("uid")) == (ref.name, meta(found).get("uid")):
-            target = part(found, "spec", "scaleTargetRef")
-            kind, name = str(target.get("kind", "")), str(target.get("name", ""))
-            group = str(target.get("apiVersion", "")).rpartition("/")[0]
-            known = kind in _OWNERS and group == KINDS[kind].group
-            return ObjectRef(kind=kind, namespace=ref.namespace, name=name) if known and name else None
-    return None
+    found = named(kube, ref)
+    if found is None or (ref.uid and meta(found).get("uid") != ref.uid):
+        return None
+    target = part(found, "spec", "scaleTargetRef")
+    kind, name = str(target.get("kind", "")), str(target.get("name", ""))
+    group = str(target.get("apiVersion", "")).rpartition("/")[0]
+    known = kind in _OWNERS and group == KINDS[kind].group
+    return ObjectRef(kind=kind, namespace=ref.namespace, name=name) if known and name else None
 
 
 def _climb(kube: Kube, ref: ObjectRef) -> Scope | None:

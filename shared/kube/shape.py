@@ -10,11 +10,14 @@ from shared import clock
 from shared.errors import MalformedError
 from shared.kube.quantity import millis, whole
 from shared.model.base import Model
+from shared.model.details import Condition
 from shared.model.facts import Scope
 
 Object = dict[str, Any]
 M = TypeVar("M", bound=Model)
 
+TEMPLATE_HASH: Final = "pod-template-hash"  # a ReplicaSet's own addition to the template that it was given
+MIRROR: Final = "kubernetes.io/config.mirror"  # on a pod that its node has made by itself
 _WORD, _NAME, _INT64 = 64, 253, 1 << 63
 _GITOPS: Final = (
     ("argocd", "labels", "argocd.argoproj.io/instance"),
@@ -105,6 +108,12 @@ def gitops(value: Any) -> str:
 
 def condition(value: Any, kind: str) -> Object:
     return next((one for one in dicts(part(value, "status").get("conditions")) if one.get("type") == kind), {})
+
+
+def conditions(value: Any, most: int) -> tuple[Condition, ...]:
+    """The first of them, by name and status."""
+    listed = dicts(part(value, "status").get("conditions"))[:most]
+    return tuple(Condition(name=word(one.get("type")), status=word(one.get("status"))) for one in listed)
 
 
 def is_true(value: Any, kind: str) -> bool:

@@ -13,6 +13,7 @@ from shared.model.base import Model
 
 CLEANUP: Final = "akeso.dev/cleanup"  # an annotation of a claim: what may be deleted on its volume
 TASK: Final = "akeso.dev/task"  # a label of what is declared, or was created, for backup, compact or cleanup
+TASKS: Final = ("backup", "cleanup", "compact")
 FOR: Final = "akeso.dev/for"  # an annotation beside it: KIND/NAME of the scope
 
 

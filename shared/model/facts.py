@@ -21,6 +21,11 @@ class ObjectRef(Model):
     name: str
     uid: str = ""
 
+    @property
+    def key(self) -> str:
+        """`KIND/NAMESPACE/NAME`, without the namespace where there is none."""
+        return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
+
 
 class Scope(Model):
     """What is healed and counted: the root owner of the object, or the node or claim itself.
@@ -38,7 +43,12 @@ class Scope(Model):
     def key(self) -> str:
         if self.kind == "unknown":
             return self.name
-        return "/".join(part for part in (self.kind, self.namespace, self.name) if part)
+        return self.ref.key
+
+    @property
+    def ref(self) -> ObjectRef:
+        """The object itself, as a write names it."""
+        return ObjectRef(kind=self.kind, namespace=self.namespace, name=self.name, uid=self.uid)
 
     @classmethod
     def of_key(cls, key: str) -> "Scope":
@@ -58,6 +68,16 @@ class Replicas(Model):
     updated: int = 0
     available: int = 0
     observed: bool = True
+
+    @property
+    def full(self) -> bool:
+        """As many are ready as are wanted now."""
+        return self.observed and self.ready >= self.desired
+
+    @property
+    def renewed(self) -> bool:
+        """And as many of them are of the present version."""
+        return self.full and self.updated >= self.desired
 
 
 OVER: Final = frozenset({"Succeeded", "Failed"})
@@ -94,6 +114,11 @@ class PodFacts(Model):
         """It will never run again: evicted by its node, or at its end. It stays listed until somebody deletes it."""
         return self.phase in OVER
 
+    @property
+    def at_rest(self) -> bool:
+        """Ready, and none of its containers waits for anything."""
+        return self.ready and not any(state.waiting for state in self.containers)
+
 
 class Facts(Model):
     """One read-only snapshot. `taken_at` in ms since the Unix epoch; lists are bounded by the taker."""
@@ -119,3 +144,13 @@ class Facts(Model):
     details: Details = Details()  # what further was looked at
     stop_mode: Literal["run", "stop", "freeze"] = "run"  # as the ConfigMap says
     attempt: str = ""  # the one that asks whether it has arrived; empty before one has begun
+
+    @property
+    def live(self) -> tuple[PodFacts, ...]:
+        """The pods that are neither over nor on their way out."""
+        return tuple(pod for pod in self.pods if not pod.deleting and not pod.over)
+
+    def bound(self, name: str) -> int | None:
+        """The number that the owner has set under that name, of `minimum_replicas` and `maximum_replicas`."""
+        value = self.spec.get(name)
+        return value if type(value) is int else None

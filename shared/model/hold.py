@@ -127,7 +127,7 @@ def difference(plan: Plan) -> list[str]:
 
 
 def _difference(write: Write) -> list[str]:
-    target = "/".join(part for part in (write.target.kind, write.target.namespace, write.target.name) if part)
+    target = write.target.key
     if write.verb == "watch":
         return [f"  waits for at most {write.patience_s} s until it has arrived"]
     if write.verb == "evict":

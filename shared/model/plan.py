@@ -11,7 +11,7 @@ from pydantic import Field
 
 from shared.model.base import Model, canonical
 from shared.model.facts import ObjectRef
-from shared.model.refusal import REASONS, Reason
+from shared.model.refusal import Reason
 
 OWN_IMAGE: Final = "akeso:own"  # in a body that is created stands for the image of this installation
 
@@ -39,7 +39,6 @@ class Write(Model):
     before: Any = None
     after: Any = None
     patience_s: int = Field(default=0, ge=0, le=86_400)
-    pause_s: int = Field(default=0, ge=0, le=3600)  # so long after the step before
 
     @property
     def writes(self) -> bool:
@@ -70,7 +69,7 @@ class Touches(Model):
 class Plan(Model):
     """Ordered writes; each is one step of the executor. An empty plan writes nothing (`notify_only`).
 
-    `until_s`: it is temporary and taken back after that long; 0: as the action says. `takes_back`: when it fails
+    `until_s`: it is temporary and taken back after that long; 0: it stays. `takes_back`: when it fails
     half-way, what was done is taken back at once. `reversible`: what it does can be taken back at all. `reminds`: what
     people are told after `reminds_s`, of what no machine should end.
     """
@@ -118,7 +117,3 @@ class Refusal(Model):
 
     reason: Reason
     text: str
-
-    @property
-    def severity(self) -> str:
-        return REASONS[self.reason].severity

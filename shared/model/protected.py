@@ -5,6 +5,7 @@ Plain names without a pattern, because the fence compares them as they are.
 
 from typing import Final
 
+PROTECTED: Final = "akeso.dev/protected"  # as a label or an annotation of an object, whatever its value
 # Akeso, what it stands on and what sees for it: a machine that repairs these saws at its own branch.
 BUILT_IN: Final = (
     "akeso-system",

@@ -80,10 +80,10 @@ class Target(Model):
 
     def ref(self) -> ObjectRef:
         """Name the object. Raises MalformedError for what no cluster could have."""
+        named = ObjectRef(kind=self.kind, namespace=self.namespace, name=self.name)
         if not addressable(self.kind, self.namespace, self.name):
-            shown = "/".join(part for part in (self.kind, self.namespace, self.name) if part)
-            raise MalformedError(f"{shown[:120]!r} is not KIND/NAMESPACE/NAME of a known kind", reason="target")
-        return ObjectRef(kind=self.kind, namespace=self.namespace, name=self.name)
+            raise MalformedError(f"{named.key[:120]!r} is not KIND/NAMESPACE/NAME of a known kind", reason="target")
+        return named
 
 
 class PromoteAsk(Ask):

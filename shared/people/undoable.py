@@ -117,8 +117,7 @@ def _plan(text: str) -> Plan | None:
 
 
 def _named(write: Write) -> str:
-    target = write.target
-    name = "/".join(part for part in (target.kind, target.namespace, name_of(write, maker(write, ""))) if part)
+    name = write.target.model_copy(update={"name": name_of(write, maker(write, ""))}).key
     return f"{name} {write.path}" if write.path else name
 
 

@@ -5,7 +5,6 @@ whoever may annotate an object must not be able to have anything written by it.
 """
 
 import json
-import secrets
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from shared import clock
 from shared.errors import ForbiddenError
 from shared.event.here import Here
 from shared.guard import grant as token
+from shared.guard.load import tell
 from shared.kube.mark import KEPT, TEMPORARY, UNTIL, annotations
 from shared.model.plan import Plan
 from shared.state.transitions import Cause
@@ -29,18 +29,12 @@ def remember(here: Here, cause: Cause) -> int:
     """Have those remembered that Redis does not know; how many there are in all. Raises KubeError, UnavailableError."""
     found = {one["id"]: one for one in _found(here, cause)}
     if found:
-        here.state.load(
-            cause,
-            mode="dev" if here.settings.dev else "prod",
-            fresh=secrets.token_hex(16),
-            hydrate=False,
-            temporary=list(found.values()),
-        )
+        tell(here, cause, hydrate=False, temporary=list(found.values()))
     return len(found)
 
 
 def _found(here: Here, cause: Cause) -> Iterator[dict[str, Any]]:
-    keys = [key for name in ("grant.pub", "grant-previous.pub") if (key := here.secrets.optional(name))]
+    keys = token.trusted(here.secrets)
     for kind in KINDS:
         for thing in here.kube.list(kind, labels=f"{TEMPORARY}=true"):
             said = annotations(thing)

@@ -49,7 +49,6 @@ def half_way(scene):
     incident = scene.until_word("progressing", namespace)
     scene.settle()
     assert spec(scene, namespace) == (True, 1)
-    scene.world.advance(2)  # the next step has its pause behind it
     return namespace, incident, scene.attempts(incident)[-1]
 
 

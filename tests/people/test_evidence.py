@@ -29,16 +29,6 @@ class Tickets:
 
 
 @pytest.fixture
-def incident(world):
-    return world.heal()
-
-
-@pytest.fixture
-def attempt(world, incident):
-    return world.ok("GET", f"v1/incidents/{incident}")["attempts"][0]["id"]
-
-
-@pytest.fixture
 def kept(world, attempt):
     world.here.state.store.read("SET", f"{HERE}evidence:{attempt}", "evidence at X\n| it said no\n")
     return attempt

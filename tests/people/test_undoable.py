@@ -11,16 +11,6 @@ BY = {"reason": "looks right", "by": "ada"}
 
 
 @pytest.fixture
-def incident(world):
-    return world.heal()
-
-
-@pytest.fixture
-def attempt(world, incident):
-    return world.ok("GET", f"v1/incidents/{incident}")["attempts"][0]["id"]
-
-
-@pytest.fixture
 def listed(world, incident, attempt):
     """The one attempt as the list tells it now."""
 

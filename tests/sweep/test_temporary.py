@@ -28,7 +28,8 @@ class Remembered:
 
 @pytest.fixture
 def here(kube):
-    secrets = SimpleNamespace(optional=lambda name: PUBLIC if name == "grant.pub" else None)
+    keys = {"grant.pub": PUBLIC}
+    secrets = SimpleNamespace(optional=keys.get, required=keys.__getitem__)
     return SimpleNamespace(kube=kube, secrets=secrets, settings=SimpleNamespace(dev=True), state=Remembered())
 
 

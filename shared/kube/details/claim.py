@@ -3,9 +3,10 @@
 from typing import Any, Final
 
 from shared.kube.errors import NotFound
+from shared.kube.mark import MARK, UNDO
 from shared.kube.reader import Object, Reader
-from shared.kube.shape import controller, dicts, marks, meta, name, part, size, strings, within, word
-from shared.model.details import Amount, Claim, Condition, Mount
+from shared.kube.shape import conditions, controller, dicts, marks, meta, name, part, size, strings, within, word
+from shared.model.details import Amount, Claim, Mount
 from shared.model.facts import OVER, Scope
 
 KINDS: Final = ("PersistentVolumeClaim",)
@@ -19,7 +20,7 @@ _MOUNTS, _ROOM, _CONDITIONS, _MODES, _NOTES, _NOTE = 20, 6_000, 8, 4, 8, 1024
 _IDS: Final = 1 << 31
 _OURS = "akeso.dev/"
 _DEFAULT = "snapshot.storage.kubernetes.io/is-default-class"
-_RECORDS: Final = frozenset({"akeso.dev/attempt", "akeso.dev/undo"})  # of writes, and no wish of the claim's owner
+_RECORDS: Final = frozenset({MARK, UNDO})  # of writes, and no wish of the claim's owner
 
 
 def look(kube: Reader, scope: Scope, found: Object) -> Claim:
@@ -32,10 +33,7 @@ def look(kube: Reader, scope: Scope, found: Object) -> Claim:
         phase=word(status.get("phase")),
         storage_class=storage_class,
         expandable=part(known).get("allowVolumeExpansion") is True,
-        conditions=tuple(
-            Condition(name=word(one.get("type")), status=word(one.get("status")))
-            for one in dicts(status.get("conditions"))[:_CONDITIONS]
-        ),
+        conditions=conditions(found, _CONDITIONS),
         access_modes=_words(spec.get("accessModes"))[:_MODES],
         volume_mode=word(spec.get("volumeMode")),
         mounts=within((_mount(pod) for pod in kube.list("Pod", scope.namespace) if _has(pod, scope.name)),
@@ -96,10 +94,8 @@ def _snapshot_class(kube: Reader, provisioner: Any) -> str:
 
 def _notes(found: Object) -> dict[str, str]:
     notes = strings(meta(found).get("annotations")).items()
-    ours = sorted((name(key), _text(text)) for key, text in notes if key.startswith(_OURS) and key not in _RECORDS)
+    # A declaration may be longer than a name; cut, it is one that cannot be read.
+    ours = sorted(
+        (name(key), text[: _NOTE + 1]) for key, text in notes if key.startswith(_OURS) and key not in _RECORDS
+    )
     return dict(ours[:_NOTES])
-
-
-def _text(value: str) -> str:
-    """A declaration, which may be longer than a name; cut, it is one that cannot be read."""
-    return value[: _NOTE + 1].encode(errors="replace").decode()

@@ -29,7 +29,7 @@ def look(kube: Reader, scope: Scope, found: Object) -> Containers:
         containers=tuple(_container(at, one, killed) for at, one in _listed(spec)),
         pods=live,
         more=len(live) < len(pods),
-        kept=strings(meta(found).get("annotations")).get(KEPT, "")[:_KEPT].encode(errors="replace").decode(),
+        kept=strings(meta(found).get("annotations")).get(KEPT, "")[:_KEPT],
         in_place=_in_place(kube, pods),
     )
 

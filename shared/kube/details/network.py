@@ -9,7 +9,7 @@ from typing import Final
 
 from shared.kube.pods import pods_of
 from shared.kube.reader import Object, Reader
-from shared.kube.shape import marks, meta, name, part, strings, within
+from shared.kube.shape import MIRROR, marks, meta, name, part, strings, within
 from shared.model.details import Network, Seat
 from shared.model.facts import Scope
 
@@ -17,7 +17,6 @@ KINDS: Final = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "
 RIGHTS: Final = (("apps", "daemonsets", "list"),)
 
 _PODS, _ROOM = 50, 12_000
-_MIRROR: Final = "kubernetes.io/config.mirror"
 _PLACES: Final = ("kube-system", "calico-system", "cilium", "openshift-ovn-kubernetes", "ovn-kubernetes")
 _ENFORCERS: Final = {
     "calico-node": "calico",  # also what GKE and AKS run where they enforce by Calico
@@ -53,5 +52,5 @@ def _seat(pod: Object) -> Seat:
         uid=name(meta(pod).get("uid")),
         labels=strings(meta(pod).get("labels")),
         host=part(pod, "spec").get("hostNetwork") is True,
-        mirror=_MIRROR in marks(pod),
+        mirror=MIRROR in marks(pod),
     )

@@ -3,10 +3,24 @@
 from typing import Any, Final
 
 from shared.kube.reader import Object, Reader
-from shared.kube.shape import controller, dicts, is_true, marks, meta, name, number, part, strings, within, word
-from shared.model.details import Condition, Node, NodePod, Nodes, Trait
+from shared.kube.shape import (
+    MIRROR,
+    conditions,
+    controller,
+    dicts,
+    is_true,
+    marks,
+    meta,
+    name,
+    number,
+    part,
+    strings,
+    within,
+    word,
+)
+from shared.model.details import Node, NodePod, Nodes, Trait
 from shared.model.facts import OVER, Scope
-from shared.model.protected import BUILT_IN
+from shared.model.protected import BUILT_IN, PROTECTED
 
 KINDS: Final = ("Node",)
 RIGHTS: Final = (("", "nodes", "list"), ("", "pods", "list"))
@@ -19,7 +33,6 @@ _POOLS: Final = (
     "doks.digitalocean.com/node-pool", "node.kubernetes.io/instance-type",
 )  # fmt: skip
 _CONTROL: Final = frozenset({"node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master"})
-_MIRROR = "kubernetes.io/config.mirror"
 _CRITICAL: Final = frozenset({"system-node-critical", "system-cluster-critical"})
 _CRITICAL_FROM = 2_000_000_000
 
@@ -33,10 +46,7 @@ def look(kube: Reader, scope: Scope, found: Object) -> Node:
         unschedulable=_cordoned(found),
         control_plane=not _CONTROL.isdisjoint(strings(meta(found).get("labels"))),
         taints=tuple(name(taint.get("key")) for taint in dicts(part(found, "spec").get("taints"))[:_TAINTS]),
-        conditions=tuple(
-            Condition(name=word(one.get("type")), status=word(one.get("status")))
-            for one in dicts(part(found, "status").get("conditions"))[:_CONDITIONS]
-        ),
+        conditions=conditions(found, _CONDITIONS),
         pool=pool,
         kubelet=word(part(found, "status", "nodeInfo").get("kubeletVersion")),
         in_pool=_count([node for node in nodes if _pool(node) == pool]),
@@ -79,14 +89,14 @@ def _pod(pod: Object) -> NodePod:
 
 def _traits(pod: Object, owner: str) -> tuple[Trait, ...]:
     spec = part(pod, "spec")
-    mirror = _MIRROR in marks(pod)
+    mirror = MIRROR in marks(pod)
     had: dict[Trait, Any] = {
         "mirror": mirror,
         "daemonset": owner == "DaemonSet",
         "local": any("emptyDir" in volume for volume in dicts(spec.get("volumes"))),
         "unmanaged": not owner and not mirror,
         "critical": name(spec.get("priorityClassName")) in _CRITICAL or number(spec.get("priority")) >= _CRITICAL_FROM,
-        "protected": name(meta(pod).get("namespace")) in BUILT_IN or "akeso.dev/protected" in marks(pod),
+        "protected": name(meta(pod).get("namespace")) in BUILT_IN or PROTECTED in marks(pod),
         "over": word(part(pod, "status").get("phase")) in OVER,
         "leaving": "deletionTimestamp" in meta(pod),
     }

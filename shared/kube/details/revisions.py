@@ -19,7 +19,20 @@ from typing import Final, Literal
 
 from shared.kube.reader import Object, Reader
 from shared.kube.selector import Selector
-from shared.kube.shape import condition, controller, decimal, marks, meta, ms, name, number, part, strings, within
+from shared.kube.shape import (
+    TEMPLATE_HASH,
+    condition,
+    controller,
+    decimal,
+    marks,
+    meta,
+    ms,
+    name,
+    number,
+    part,
+    strings,
+    within,
+)
 from shared.model.base import canonical, sha256
 from shared.model.details import Revision, Revisions
 from shared.model.facts import Scope
@@ -33,7 +46,6 @@ _MOST, _ROOM = 20, 6_000
 _DEADLINE_S = 600  # where progressDeadlineSeconds is not said, which an API server never leaves out
 _NUMBER = "deployment.kubernetes.io/revision"
 _BEFORE = "deployment.kubernetes.io/revision-history"
-_HASH = "pod-template-hash"
 
 
 def look(kube: Reader, scope: Scope, found: Object) -> Revisions:
@@ -57,7 +69,7 @@ def look(kube: Reader, scope: Scope, found: Object) -> Revisions:
 def fingerprint(template: Object) -> str:
     """Tell templates apart and show nothing of them: without the label that the controller adds to each."""
     head = part(template, "metadata")
-    labels = {key: text for key, text in part(head, "labels").items() if key != _HASH}
+    labels = {key: text for key, text in part(head, "labels").items() if key != TEMPLATE_HASH}
     try:
         return sha256(canonical({**template, "metadata": {**head, "labels": labels}}).decode())
     except ValueError:  # no number that JSON knows

@@ -6,11 +6,12 @@ Whoever waits for one asks for it here. Only what carries our mark is looked at,
 from collections.abc import Iterator
 from typing import Any, Final, Literal, cast
 
+from shared.kube.details.tasks import LABELLED
 from shared.kube.errors import NotFound
 from shared.kube.mark import MADE
 from shared.kube.reader import Object, Reader
 from shared.kube.shape import condition, is_true, meta, ms, name, part, strings, within, word
-from shared.model.details import FOR, TASK, Run, Runs
+from shared.model.details import FOR, TASK, TASKS, Run, Runs
 from shared.model.facts import Scope
 
 KINDS: Final = ("Deployment", "StatefulSet", "PersistentVolumeClaim")
@@ -19,15 +20,13 @@ RIGHTS: Final = (("batch", "jobs", "list"), ("snapshot.storage.k8s.io", "volumes
 State = Literal["running", "complete", "failed"]
 
 _MOST, _ROOM = 20, 6_000
-_KNOWN: Final = ("backup", "cleanup", "compact")
-_LABELLED: Final = f"{TASK} in ({','.join(_KNOWN)})"
 
 
 def look(kube: Reader, scope: Scope, found: Object) -> Runs:  # noqa: ARG001  every detail has this shape
     of = f"{scope.kind}/{scope.name}"
-    jobs = [_run("Job", one, *_job(one)) for one in _ours(kube.list("Job", scope.namespace, labels=_LABELLED), of)]
+    jobs = [_run("Job", one, *_job(one)) for one in _ours(kube.list("Job", scope.namespace, labels=LABELLED), of)]
     try:
-        listed = kube.list("VolumeSnapshot", scope.namespace, labels=_LABELLED)
+        listed = kube.list("VolumeSnapshot", scope.namespace, labels=LABELLED)
     except NotFound:  # nobody has installed snapshots here
         listed = []
     snapshots = [_run("VolumeSnapshot", one, *_snapshot(one)) for one in _ours(listed, of)]
@@ -38,7 +37,7 @@ def look(kube: Reader, scope: Scope, found: Object) -> Runs:  # noqa: ARG001  ev
 def _ours(listed: list[Object], of: str) -> Iterator[Object]:
     for one in listed:
         notes = strings(meta(one).get("annotations"))
-        if notes.get(MADE) and notes.get(FOR) == of and strings(meta(one).get("labels")).get(TASK) in _KNOWN:
+        if notes.get(MADE) and notes.get(FOR) == of and strings(meta(one).get("labels")).get(TASK) in TASKS:
             yield one
 
 

@@ -8,25 +8,25 @@ from typing import Any, Final, cast
 
 from shared.kube.reader import Object, Reader
 from shared.kube.shape import meta, ms, name, part, strings, within
-from shared.model.details import FOR, TASK, Task, Tasks
+from shared.model.details import FOR, TASK, TASKS, Task, Tasks
 from shared.model.facts import Scope
 
 KINDS: Final = ("Deployment", "StatefulSet", "DaemonSet", "PersistentVolumeClaim")
 RIGHTS: Final = (("batch", "cronjobs", "list"),)
 
+LABELLED: Final = f"{TASK} in ({','.join(TASKS)})"
 _MOST, _ROOM = 20, 4_000
-_KNOWN: Final = ("backup", "cleanup", "compact")
 
 
 def look(kube: Reader, scope: Scope, found: Object) -> Tasks:  # noqa: ARG001  every detail has this shape
-    listed = kube.list("CronJob", scope.namespace, labels=f"{TASK} in ({','.join(_KNOWN)})")
+    listed = kube.list("CronJob", scope.namespace, labels=LABELLED)
     return Tasks(tasks=within(_declared(listed, f"{scope.kind}/{scope.name}"), _MOST, _ROOM))
 
 
 def _declared(listed: list[Object], of: str) -> Iterator[Task]:
     for one in sorted(listed, key=lambda one: name(meta(one).get("name"))):
         task = strings(meta(one).get("labels")).get(TASK)
-        if task in _KNOWN and strings(meta(one).get("annotations")).get(FOR) == of:
+        if task in TASKS and strings(meta(one).get("annotations")).get(FOR) == of:
             yield Task(
                 name=name(meta(one).get("name")),
                 uid=name(meta(one).get("uid")),
