@@ -26,7 +26,11 @@ from tests.cluster.real import RealCluster
 PATIENCE_S = 40.0
 # Stories follow each other fast in so small a world: twenty of them, or five patients at once, would be a storm.
 # And most of them are about something else than the steps down the ladder that a remedy without effect takes.
-FEW = {"storm_failing_percent": 101, "storm_new_incidents": 1000, "demote_after": 10, "repeats": 16}
+# What one of them lets fail must open no breaker for the next.
+FEW = {
+    "storm_failing_percent": 101, "storm_new_incidents": 1000, "demote_after": 10, "repeats": 16,
+    "breaker_failures": 100,
+}  # fmt: skip
 SLOWER = 4  # a real container takes its time to start
 ZERO = "0001-01-01T00:00:00Z"
 _numbers = itertools.count(1)
