@@ -46,16 +46,23 @@ def first(body: Object, details: Object) -> None:
 
 
 def then(world: World, path: str, body: Object, details: Object) -> None:
-    """Let happen to the object what happened to it since."""
+    """Let happen to the object what happened to it since.
+
+    The deadline comes with the last version: a write right after a new version may take the controller's own note of it
+    away, and then the rollout is called complete for ever.
+    """
     history = _history(details)
     for before, one in itertools.pairwise(history):
         there = _complete if _good(before) else _seen
         until(lambda there=there: there(world.api.ok("GET", path)), f"the first version of {path} is not rolled out")
-        template = _version(body["spec"]["template"], one)
-        world.api.ok("PATCH", path, {"spec": {"template": template}}, form=MERGE_PATCH, fieldManager="akeso-seed")
-    if history:
-        world.api.ok("PATCH", path, {"spec": {"progressDeadlineSeconds": _DEADLINE_S}}, form=MERGE_PATCH,
-                     fieldManager="akeso-seed")  # fmt: skip
+        spec = {"template": _version(body["spec"]["template"], one)}
+        _patch(world, path, spec | ({"progressDeadlineSeconds": _DEADLINE_S} if one is history[-1] else {}))
+    if len(history) == 1:
+        _patch(world, path, {"progressDeadlineSeconds": _DEADLINE_S})
+
+
+def _patch(world: World, path: str, spec: Object) -> None:
+    world.api.ok("PATCH", path, {"spec": spec}, form=MERGE_PATCH, fieldManager="akeso-seed")
 
 
 def room(world: World, details: Object) -> None:

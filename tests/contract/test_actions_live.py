@@ -243,7 +243,7 @@ def left(found):
     notes = {
         key: value
         for key, value in (meta.pop("annotations", None) or {}).items()
-        if not re.search("akeso.dev/|deployment.kubernetes.io/revision", key)
+        if not re.search("akeso.dev/|deployment.kubernetes.io/revision|deprecated.daemonset.template.generation", key)
     }
     return {**found, "metadata": {**meta, "annotations": notes}, "status": None}
 

@@ -64,7 +64,10 @@ class TestAPodsAlert:
 
         scene.resolve(one)
 
-        scene.until(lambda: scene.record(incident)["state"] == "quiet")
+        scene.until(
+            lambda: scene.record(incident)["state"] == "quiet",
+            lambda: f"{scene.record(incident)['state']}: {scene.words(incident)}",
+        )
 
     def test_of_a_pod_that_nobody_knows_is_told_and_never_triaged(self, scene):
         namespace = scene.namespace()

@@ -39,7 +39,7 @@ def deployment(image="a"):
         "metadata": {"name": "web", "namespace": "shop", "uid": "d-1", "generation": 2},
         "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template(image),
                  "progressDeadlineSeconds": 600},
-        "status": {"observedGeneration": 2, "conditions": [
+        "status": {"observedGeneration": 2, "replicas": 2, "updatedReplicas": 2, "conditions": [
             {"type": "Progressing", "status": "True", "reason": "NewReplicaSetAvailable"}]},
     }  # fmt: skip
 

@@ -11,9 +11,10 @@ def look(*sets, found=None):
     return revisions.look(seen.Table({"ReplicaSet": list(sets)}), seen.WEB, found or seen.deployment("b"))
 
 
-def rollout(reason, *, image="b", observed=2):
+def rollout(reason, *, image="b", observed=2, **status):
     found = seen.deployment(image)
-    found["status"] = {"observedGeneration": observed, "conditions": [{"type": "Progressing", "reason": reason}]}
+    conditions = [{"type": "Progressing", "reason": reason}]
+    found["status"] |= {"observedGeneration": observed, "conditions": conditions, **status}
     return found
 
 
@@ -55,6 +56,10 @@ class TestTheRollout:
     )  # fmt: skip
     def test_is_what_the_condition_says(self, reason, state):
         assert look(found=rollout(reason)).rollout == state
+
+    @pytest.mark.parametrize("status", [{"replicas": 3, "updatedReplicas": 1}, {"replicas": 3}, {"updatedReplicas": 1}])
+    def test_is_not_over_where_the_condition_is_about_the_version_before(self, status):
+        assert look(found=rollout("NewReplicaSetAvailable", **status)).rollout == "progressing"
 
 
 class TestHealth:

@@ -99,7 +99,10 @@ def _rollout(found: Object) -> Rollout:
     if reason == "ProgressDeadlineExceeded":
         return "stuck"
     if reason == "NewReplicaSetAvailable":
-        return "complete"
+        # It stays where a write of somebody else makes the controller lose its note of the new version.
+        updated = number(status.get("updatedReplicas"))
+        whole = updated >= number(part(found, "spec").get("replicas", 1)) and updated == number(status.get("replicas"))
+        return "complete" if whole else "progressing"
     return "progressing" if reason else "unknown"
 
 
