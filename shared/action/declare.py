@@ -61,6 +61,7 @@ class Action(ABC):
     touches_protected: ClassVar[bool] = False
     proof: ClassVar[Literal["api", "controller", "real workload"]] = "api"
     proved_by: ClassVar[str] = ""  # id of the test that shows it on real nodes
+    unproved: ClassVar[str] = ""  # what no test shows on real nodes, and why
     examples: ClassVar[tuple[Example, ...]]
 
     @property

@@ -28,7 +28,7 @@ def page(action: Action) -> str:
         ("nobody else may work meanwhile on", f"the {action.width}"), ("cooldown", _span(action.cooldown_s)),
         ("looked at again after", _span(action.soak_s)), ("takes at most", _span(action.run_s)),
         ("is taken back", "when its time is over" if _ends(action) else "only when it is asked for"),
-        ("proof", proof),
+        ("proof", proof), *([("not shown", action.unproved)] if action.unproved else []),
     ]  # fmt: skip
     parts = [
         f"# {action.name}", action.summary, (sys.modules[type(action).__module__].__doc__ or "").strip(),
