@@ -1,4 +1,7 @@
-"""Evicts one pod, so that its owner makes a fresh one, perhaps on another node, and its disruption budget holds."""
+"""Evicts one pod, so that its owner makes a fresh one, perhaps on another node, and its disruption budget holds.
+
+It waits until the fresh one serves, or has failed in its turn: whether that cured anything is the verdict's to say.
+"""
 
 from typing import Any, ClassVar
 
@@ -8,6 +11,8 @@ from shared.model.facts import Facts, ObjectRef, PodFacts
 from shared.model.plan import Plan, Refusal, Touches, Write
 
 _YOUNG_S = 600  # a pod that fails again within ten minutes was not cured by being new
+_WITHIN_S = 300  # an image to be pulled, a volume to be attached
+_STARTS = frozenset({"", "ContainerCreating", "PodInitializing"})  # what a container waits for that will run
 
 _SCOPE = {"kind": "Deployment", "namespace": "shop", "name": "web", "uid": "d-1"}
 _POD = {"name": "web-7d4b9-abcde", "uid": "p-1", "containers": [{"name": "web", "waiting": "CrashLoopBackOff"}]}
@@ -41,7 +46,7 @@ class RestartPod(Action):
     downtime_s = 30
     soak_s = 120  # long enough for a container that starts and dies to have been restarted again
     examples: ClassVar = (
-        Example("a crash loop", _FACTS, _PARAMS, writes=1),
+        Example("a crash loop", _FACTS, _PARAMS, writes=2),
         Example("another pod", _FACTS, {"pod": "web-7d4b9-zzzzz"}, refusal="not-found"),
         Example("already going", {**_FACTS, "pods": [{**_POD, "deleting": True}]}, _PARAMS, refusal="nothing-to-do"),
         Example("budget used up", {**_FACTS, "disruption_allowed": 0}, _PARAMS, refusal="disruption-budget"),
@@ -66,15 +71,34 @@ class RestartPod(Action):
         if facts.disruption_allowed == 0:
             return Refusal(reason="disruption-budget", text="the disruption budget allows no eviction now")
         target = ObjectRef(kind="Pod", namespace=scope.namespace, name=pod.name, uid=pod.uid)
+        evicted = Write(verb="evict", target=target)
+        replaced = Write(verb="watch", target=scope.ref, patience_s=_WITHIN_S)
         return Plan(
-            writes=(Write(verb="evict", target=target),),
+            writes=(evicted,) if scope.kind == "Pod" else (evicted, replaced),
             touches=Touches(unit="pod", count=1, population=facts.pod_count),
         )
+
+    def arrived(self, facts: Facts, params: Any) -> str | Refusal:
+        replicas = facts.replicas
+        if replicas is None:
+            return Refusal(reason="not-found", text=f"{facts.scope.kind} {facts.scope.name} has no replicas any more")
+        there = len(facts.live) + facts.pod_count - len(facts.pods)  # of very many not all are looked at
+        if there < replicas.desired:
+            return f"nothing has taken the place of {params.pod} yet: {there} of {replicas.desired} pods are there"
+        youngest = min((pod.age_s for pod in facts.live), default=0)
+        # The others had their own troubles before.
+        slow = [pod for pod in facts.live if pod.age_s == youngest and not (pod.ready or _failing(pod))]
+        return f"pod {slow[0].name} is not ready yet{f': {slow[0].reason}' if slow[0].reason else ''}" if slow else ""
 
     def healthy(self, facts: Facts) -> bool:
         # What the kubelet has evicted stays listed until somebody deletes it; its replacement is what counts.
         full = facts.replicas is None or facts.replicas.full
         return full and bool(facts.live) and all(_sound(pod) for pod in facts.live)
+
+
+def _failing(pod: PodFacts) -> bool:
+    """Whether it has failed already, so that nothing is left to wait for."""
+    return any(state.crashed or state.waiting not in _STARTS for state in pod.containers)
 
 
 def _sound(pod: PodFacts) -> bool:

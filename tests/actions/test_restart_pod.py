@@ -34,7 +34,8 @@ def plan(*pods, name="web-1", allow_bare=False, **changes):
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"])
 def test_evicts_the_pod_with_exactly_that_uid(kind):
     made = plan(pod(), pod("web-2"), scope=SCOPE.model_copy(update={"kind": kind}))
-    (write,) = made.writes
+    write, wait = made.writes
+    assert (wait.verb, wait.target.kind) == ("watch", kind)
     assert (write.verb, write.path, write.before, write.after) == ("evict", "", None, None)
     assert write.target.model_dump() == {"kind": "Pod", "namespace": "shop", "name": "web-1", "uid": "u-web-1"}
     assert (made.touches.unit, made.touches.count, made.touches.population) == ("pod", 1, 2)
@@ -64,7 +65,45 @@ def test_refuses_and_names_the_reason(given, reason):
 
 def test_a_pod_without_owner_goes_only_when_somebody_says_so():
     bare = SCOPE.model_copy(update={"kind": "Pod", "name": "web-1"})
-    assert plan(pod(), scope=bare, replicas=None, allow_bare=True).writes
+    (write,) = plan(pod(), scope=bare, replicas=None, allow_bare=True).writes
+    assert write.verb == "evict"  # and nobody waits for what nobody makes
+
+
+class TestTheReplacement:
+    def waits(self, *pods, **changes):
+        return ACTION.arrived(facts(*pods, **changes), ACTION.Params(pod="web-1"))
+
+    def test_is_there_when_it_is_ready(self):
+        assert self.waits(pod("web-2"), pod("web-3", age_s=4)) == ""
+
+    @pytest.mark.parametrize("gone", [{"deleting": True}, {"phase": "Failed"}])
+    def test_is_waited_for_while_nothing_has_the_place_of_the_old_one(self, gone):
+        assert "1 of 2 pods are there" in self.waits(pod("web-1", **gone), pod("web-2"))
+
+    def test_is_waited_for_until_it_is_ready(self):
+        slow = pod("web-3", ready=False, age_s=4, waiting="ContainerCreating")
+
+        assert self.waits(pod("web-2"), slow) == "pod web-3 is not ready yet"
+        assert self.waits(pod("web-2"), slow.model_copy(update={"reason": "Unschedulable"})).endswith("Unschedulable")
+
+    @pytest.mark.parametrize("state", [{"crashed": True}, {"waiting": "ImagePullBackOff"}])
+    def test_that_fails_in_its_turn_is_the_verdicts_affair(self, state):
+        assert self.waits(pod("web-2"), pod("web-3", ready=False, age_s=4, **state)) == ""
+
+    def test_is_not_waited_for_because_of_another_pod_that_is_ill(self):
+        assert self.waits(pod("web-2", ready=False), pod("web-3", age_s=4)) == ""
+
+    def test_is_one_of_very_many(self):
+        shown = [pod(f"web-{at}") for at in range(2, 52)]
+
+        assert "59 of 60 pods" in self.waits(*shown, pod_count=59, replicas=Replicas(desired=60, ready=59))
+        assert self.waits(*shown, pod_count=60, replicas=Replicas(desired=60, ready=60)) == ""
+
+    def test_never_comes_where_nothing_has_replicas(self):
+        refused = self.waits(pod("web-2"), replicas=None)
+
+        assert isinstance(refused, Refusal)
+        assert refused.reason == "not-found"
 
 
 @pytest.mark.parametrize("allowed", [None, 1])
