@@ -1,7 +1,7 @@
 """Table tests of a policy: what people expect of it, asked of the real guard, each case in a world of its own."""
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -49,7 +49,14 @@ class _Asked(Model):
     touches: Touches = Touches()
     namespace_pods: int = Field(default=0, ge=0, le=1_000_000)
     turn: Literal["", "up", "down"] = ""
+    replicas: int | None = Field(default=None, ge=0, le=1_000_000)  # to which it turns them
     resources: bool = False
+
+    @model_validator(mode="after")
+    def _turns(self) -> Self:
+        if self.replicas is not None and not self.turn:
+            raise ValueError("replicas says whereto, and turn (up or down) which way: neither means much alone")
+        return self
 
 
 class Before(_Asked):
@@ -172,5 +179,8 @@ def _question(asked: _Asked, action: Action, at: int, more: dict[str, Any], conf
             downtime_s=action.downtime_s, width=action.width,
         ),
     )  # fmt: skip
-    own = {"severity": asked.severity, "turn": asked.turn, "resources": asked.resources, "family": "trial"}
+    to = {} if asked.replicas is None else {asked.turn: asked.replicas}
+    own = {
+        "severity": asked.severity, "turn": asked.turn, "replicas": to, "resources": asked.resources, "family": "trial",
+    }  # fmt: skip
     return judge.request(data) | own | more

@@ -55,6 +55,7 @@ class Question(BaseModel):
     namespace_pods: int = Field(default=0, ge=0, le=MOST)
     width: Literal["scope", "namespace", "node"] = "scope"
     turn: Literal["", "up", "down"] = ""
+    replicas: dict[Literal["up", "down"], Annotated[int, Field(ge=0, le=MOST)]] = Field(default_factory=dict)
     resources: bool = False
     risk: dict[str, Points] = Field(default_factory=dict, max_length=20)
     start_in: int = Field(default=START_MS, ge=0, le=DAY_MS)

@@ -76,6 +76,8 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "s": _some(rule.severities),
         "autonomy": None if rule.autonomy == "auto" else rule.autonomy,
         "approvers": rule.approvers if rule.approvers > 1 else None,
+        "most": rule.most_replicas,
+        "least": rule.least_replicas,
         "text": rule.name,
     }
     return {name: value for name, value in given.items() if value is not None}

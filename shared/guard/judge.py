@@ -93,6 +93,7 @@ def request(data: ProposedData, *, expires: int = 0, dry: bool = False) -> dict[
         "namespace_pods": data.judged.namespace_pods,
         "width": data.declared.width,
         "turn": data.plan.turn,
+        "replicas": data.plan.replicas,
         "resources": data.plan.resizes,
         "risk": risk.parts(data),
         "price": risk.price(data).model_dump_json(),

@@ -67,11 +67,16 @@ class Rule(Model):
     autonomy: Autonomy | None = None
     # Two are two different people. Of a person's run he who asked for it is one of them, where he may approve it.
     approvers: int = Field(default=1, strict=True, ge=1, le=2)
+    # Up to and down to so many the machine may move replicas or an autoscaler's bounds, beside what their owner allows.
+    most_replicas: int | None = Field(default=None, strict=True, ge=0, le=100_000)
+    least_replicas: int | None = Field(default=None, strict=True, ge=0, le=100_000)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if not self.model_fields_set & {"autonomy", "approvers"}:
-            raise ValueError("says neither autonomy nor approvers")
+        if not self.model_fields_set & {"autonomy", "approvers", "most_replicas", "least_replicas"}:
+            raise ValueError("says neither autonomy nor approvers nor a bound of replicas")
+        if self.least_replicas and self.most_replicas is not None and self.least_replicas > self.most_replicas:
+            raise ValueError("least_replicas is above most_replicas")
         return self
 
 

@@ -13,6 +13,7 @@ from shared.model.base import Model, canonical
 from shared.model.facts import ObjectRef
 from shared.model.refusal import Reason
 
+_REPLICAS: Final = ("/spec/replicas", "/spec/minReplicas", "/spec/maxReplicas")
 OWN_IMAGE: Final = "akeso:own"  # in a body that is created stands for the image of this installation
 
 
@@ -94,6 +95,22 @@ class Plan(Model):
             if isinstance(write.before, int) and isinstance(write.after, int) and write.before != write.after:
                 return "up" if write.after > write.before else "down"
         return ""
+
+    @property
+    def replicas(self) -> dict[Literal["up", "down"], int]:
+        """How far it moves them or an autoscaler's bounds: the highest number it goes up to, the lowest down to."""
+        moved = [
+            (write.before if type(write.before) is int else 0, write.after)
+            for write in self.writes
+            if write.path in _REPLICAS and type(write.after) is int
+        ]
+        up, down = [b for a, b in moved if b > a], [b for a, b in moved if b < a]
+        found: dict[Literal["up", "down"], int] = {}
+        if up:
+            found["up"] = max(up)
+        if down:
+            found["down"] = min(down)
+        return found
 
     @property
     def resizes(self) -> bool:

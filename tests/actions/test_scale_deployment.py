@@ -27,6 +27,7 @@ def test_writes_the_wanted_number_over_the_present_one(wanted, count):
     assert (write.verb, write.path, write.before, write.after) == ("patch", "/spec/replicas", 2, wanted)
     assert write.target.model_dump() == {"kind": "Deployment", "namespace": "shop", "name": "checkout", "uid": "d-1"}
     assert (made.touches.unit, made.touches.count, made.touches.population) == ("pod", count, 2)
+    assert made.replicas == ({"up": wanted} if wanted > 2 else {"down": wanted})
 
 
 def test_the_undo_writes_the_old_number():

@@ -50,11 +50,15 @@ class TestBounds:
         ],
     )
     def test_that_are_asked_for_are_written_so_that_they_never_cross(self, current, asked, written):
-        assert moves(plan({"current": current, "desired": current}, **asked)) == written
+        made = plan({"current": current, "desired": current}, **asked)
+        assert moves(made) == written
+        up, down = [b for _, a, b in written if b > a], [b for _, a, b in written if b < a]
+        assert (made.replicas.get("up"), made.replicas.get("down")) == (max(up, default=None), min(down, default=None))
 
     def test_a_minimum_that_nobody_has_said_is_added_and_taken_away_again(self):
         made = plan({"minimum": 1, "minimum_said": False}, minimum=2)
         assert moves(made) == [("minReplicas", None, 2)]
+        assert made.replicas == {"up": 2}
         (back,) = made.inverse().writes
         assert (back.before, back.after) == (2, None)
 

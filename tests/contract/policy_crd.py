@@ -26,7 +26,12 @@ _RULES: dict[str, list[tuple[str, str]]] = {
          " <= (has(self.backoff_max_s) ? self.backoff_max_s : 3600)"),
          "backoff_base_s is above backoff_max_s"),
     ],
-    "Rule": [("has(self.autonomy) || has(self.approvers)", "says neither autonomy nor approvers")],
+    "Rule": [
+        ("has(self.autonomy) || has(self.approvers) || has(self.most_replicas) || has(self.least_replicas)",
+         "says neither autonomy nor approvers nor a bound of replicas"),
+        ("!has(self.most_replicas) || !has(self.least_replicas) || self.least_replicas <= self.most_replicas",
+         "least_replicas is above most_replicas"),
+    ],
     "Hours": [
         ("(has(self.from) ? self.from : '00:00') != (has(self.to) ? self.to : '24:00')",
          "from and to are the same; a whole day is from 00:00 to 24:00"),

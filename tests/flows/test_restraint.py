@@ -93,6 +93,21 @@ class TestAttempts:
         assert scene.replicas(namespace) == 1
 
 
+class TestABoundOfReplicas:
+    def test_is_told_to_a_person_and_nothing_is_written(self, scene):
+        scene.policy(rules=[{"name": "at most two", "actions": ["scale_deployment"], "most_replicas": 2}])
+        namespace, alert = scene.patient()  # one of three
+
+        scene.fire(alert)
+        incident = scene.until(lambda: scene.incident(namespace))
+        scene.until(lambda: "denied" in scene.words(incident))
+
+        assert _checks(scene, incident) == ["bounds"]
+        ticket = str(scene.until_told(incident)["content"])
+        assert "refused by bounds (at most two)" in ticket
+        assert scene.writes(namespace) == []
+
+
 class TestAHold:
     @pytest.fixture
     def held(self, scene):

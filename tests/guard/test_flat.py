@@ -18,6 +18,7 @@ RULES = """
 rules:
 - {name: never in payments, namespaces: [pay-*], autonomy: "off"}
 - {name: nodes by two, actions: [drain_node], kinds: [Node], severities: [crit*], autonomy: approve, approvers: 2}
+- {name: few, namespaces: [lab], most_replicas: 4, least_replicas: 0}
 - {name: free, autonomy: auto}
 """
 WINDOWS = """
@@ -71,6 +72,7 @@ class TestRules:
                 "a": ["^drain%_node$"], "k": ["^Node$"], "s": ["^crit.*$"], "autonomy": "approve", "approvers": 2,
                 "text": "nodes by two",
             },
+            {"n": ["^lab$"], "most": 4, "least": 0, "text": "few"},
             {"text": "free"},
         ]  # fmt: skip
 

@@ -47,11 +47,14 @@ class TestRules:
     @pytest.mark.parametrize(
         ("rule", "why"),
         [
-            ("name: r", "says neither autonomy nor approvers"),
+            ("name: r", "says neither autonomy nor approvers nor a bound"),
             ("autonomy: auto", "rules.0.name: Field required"),
             ("name: r, autonomy: off", "write 'off' in quotes"),
             ("name: r, autonomy: never", "'observe'"),
             ("name: r, approvers: 3", "rules.0.approvers"),
+            ("name: r, most_replicas: -1", "rules.0.most_replicas"),
+            ("name: r, least_replicas: many", "rules.0.least_replicas"),
+            ("name: r, least_replicas: 3, most_replicas: 2", "least_replicas is above most_replicas"),
             ("name: r, approvers: 0", "rules.0.approvers"),
             ("name: r, approvers: true", "rules.0.approvers"),
             ("name: r, autonomy: auto, actions: []", "at least 1"),

@@ -10,11 +10,11 @@ from shared.state.client import PREFIX
 from tests.state.world import DAY, FAMILY, HOUR, MINUTE, NAMESPACE, SCOPE, World, sha1
 
 CHECKS = (
-    "freeze", "stop", "incident", "scope", "live", "expired", "stale", "storm", "rule", "protected", "autonomy",
-    "window", "change-freeze", "embargo", "person", "cooldown", "oscillation", "repeats", "resource-changes", "lease",
-    "attempts", "concurrency", "concurrency-action", "blast-workload", "blast-namespace", "blast-pool", "blast-nodes",
-    "blast-most", "rate-minute", "rate-hour", "rate-action", "rate-namespace", "breaker", "backoff", "suggest", "risk",
-    "approval", "observe",
+    "freeze", "stop", "incident", "scope", "live", "expired", "stale", "storm", "rule", "bounds", "protected",
+    "autonomy", "window", "change-freeze", "embargo", "person", "cooldown", "oscillation", "repeats",
+    "resource-changes", "lease", "attempts", "concurrency", "concurrency-action", "blast-workload", "blast-namespace",
+    "blast-pool", "blast-nodes", "blast-most", "rate-minute", "rate-hour", "rate-action", "rate-namespace", "breaker",
+    "backoff", "suggest", "risk", "approval", "observe",
 )  # fmt: skip
 UNDO_IS_BOUND_BY = {"freeze", "protected", "lease"}
 TELLING_IS_BOUND_BY = {"incident", "expired"}
@@ -33,6 +33,7 @@ SAYS: dict[str, tuple[int | None, int | None, int]] = {
     "stale": (2 * MINUTE, 2 * MINUTE + 1, 1),
     "storm": (None, None, 5 * MINUTE),
     "rule": (None, None, 0),
+    "bounds": (3, 4, 0),
     "protected": (None, None, 0),
     "autonomy": (None, None, 0),
     "window": (None, None, HOUR),
@@ -86,7 +87,12 @@ def spoil(world: World, incident: str, check: str, asked: dict[str, Any]) -> Non
         case "storm":
             put(world, world.key("storm"), since=world.now, why="many fail")
         case "rule":
-            state.hset(f"{PREFIX}:policy", "rules", json.dumps([{"a": ["^scale"], "autonomy": "off", "text": "no"}]))
+            state.hset(
+                f"{PREFIX}:policy", "rules", json.dumps([{"a": ["^scale"], "autonomy": "off", "most": 3, "text": "no"}])
+            )
+        case "bounds":
+            state.hset(f"{PREFIX}:policy", "rules", json.dumps([{"most": 3, "text": "few"}]))
+            asked["replicas"] = {"up": 4}
         case "protected":
             asked["protected"] = True
         case "autonomy" | "suggest" | "observe" | "approval":

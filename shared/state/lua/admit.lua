@@ -6,6 +6,7 @@
 -- req.paused, rolling_out, changed_by, changed_at (ms)  the last hand that was not ours; protected: the object's own mark
 -- req.touches {unit, count, population, pool, pool_population}, namespace_pods, width (scope|namespace|node)
 -- req.voice_until (ms, 0: not yet known)  of a person's run that had to wait: until when it is still meant
+-- req.replicas {up, down}  how far it moves them, each only where it does
 -- req.turn ("up"|"down"|""), resources (bool), risk {part: points}, price (opaque), author (of a person's run)
 -- req.rule, proposer, reasoning   for the audit
 -- req.command              what a person may type instead, for what is only suggested
@@ -77,7 +78,8 @@ end
 local ASKED = {
   'incident', 'scope', 'namespace', 'action', 'kind', 'mode', 'of', 'plan_hash', 'taken_at', 'autonomy', 'manual',
   'approvers', 'approved_hash', 'paused', 'rolling_out', 'changed_by', 'changed_at', 'protected', 'touches',
-  'namespace_pods', 'width', 'turn', 'resources', 'risk', 'start_in', 'run_in', 'cooldown', 'soak', 'until_in',
+  'namespace_pods', 'width', 'turn', 'replicas', 'resources', 'risk', 'start_in', 'run_in', 'cooldown', 'soak',
+  'until_in',
 }
 local DECISIONS = 1000
 local function note(decision)

@@ -66,6 +66,8 @@ for _, severity in ipairs(severe) do
       rule.autonomy, rule.text = one.autonomy, one.text
     end
     if num(one.approvers) > num(rule.approvers) then rule.approvers = one.approvers end
+    if one.most and one.most < (rule.most or math.huge) then rule.most, rule.most_text = one.most, one.text end
+    if one.least and one.least > (rule.least or -1) then rule.least, rule.least_text = one.least, one.text end
   end
 end
 
@@ -270,6 +272,12 @@ local CHECKS = {
     return false
   end },
   { name = 'rule', judge = function() return rule.autonomy == 'off', nil, nil, 0, rule.text end },
+  { name = 'bounds', judge = function()
+    local to = req.replicas or {}
+    if rule.most and to.up and to.up > rule.most then return true, rule.most, to.up, 0, rule.most_text end
+    if rule.least and to.down and to.down < rule.least then return true, rule.least, to.down, 0, rule.least_text end
+    return false
+  end },
   { name = 'protected', undo = true, judge = function()
     if is_protected(req.namespace) then return true end
     return req.protected or any(list(policy.protected_objects), req.scope), nil, nil, 0, req.scope .. ' is protected'

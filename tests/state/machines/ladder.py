@@ -19,15 +19,16 @@ RULES = (
     {"a": ["^drain$"], "k": ["^Node$"], "autonomy": "off", "text": "never"},
     {"a": ["^drain$"], "approvers": 2, "text": "four eyes"},
     {"n": ["^tw.*$"], "s": ["^warning$"], "autonomy": "approve", "text": "two"},
-    {"n": ["^one$"], "s": ["^critical$", "^page$"], "approvers": 2, "text": "bad in one"},
+    {"n": ["^one$"], "s": ["^critical$", "^page$"], "approvers": 2, "most": 3, "least": 1, "text": "bad in one"},
     {"a": ["^scale$"], "n": ["^one$"], "s": ["^info$"], "autonomy": "off", "text": "not worth it"},
-    {"n": ["^one$"], "s": ["^.*$"], "autonomy": "auto"},
+    {"n": ["^one$"], "s": ["^.*$"], "autonomy": "auto", "most": 4, "text": "free"},
 )
+MOVES = ({}, {}, {"up": 3}, {"up": 4}, {"up": 5}, {"down": 1}, {"down": 0})
 SEVERITIES = ("warning", "info", "critical", "page", "")
 ENDS = ("verified", "verified", "verified", "ineffective", "harmful", "failed", "unknown")
 PLAIN: dict[str, Any] = {
     "autonomy": "auto", "risk": {}, "manual": False, "author": "", "approvers": [], "approved_hash": "",
-    "plan_hash": "plain",
+    "plan_hash": "plain", "replicas": {},
 }  # fmt: skip
 
 
@@ -76,6 +77,8 @@ class Model:
         return {
             "autonomy": LEVELS[min(levels, default=4)],
             "approvers": max((one.get("approvers", 1) for one in bound), default=1),
+            "most": min((one["most"] for one in bound if "most" in one), default=None),
+            "least": max((one["least"] for one in bound if "least" in one), default=None),
         }
 
     @staticmethod
@@ -98,6 +101,11 @@ class Model:
         its, level, risk = self.rule(scope, asked["action"]), self.level(scope, asked), self.risk(scope, asked, now)
         if its.get("autonomy") == "off":
             return "rule"
+        most, least, to = its["most"], its["least"], asked["replicas"]
+        if most is not None and to.get("up", 0) > most:
+            return "bounds"
+        if least is not None and to.get("down", least) < least:
+            return "bounds"
         if level == 0 or (asked["manual"] and level == 1):
             return "autonomy"
         if level == 2 and not asked["manual"]:
@@ -220,12 +228,15 @@ class Ladder(Played):
     @rule(
         scope=scopes, action=st.sampled_from(ACTIONS), autonomy=st.sampled_from((*LEVELS, "auto", "auto")),
         points=st.sampled_from([0, 0, 0, 49, 50, 60, 89, 90, 1000]), manual=st.sampled_from([False, False, True]),
-        author=st.sampled_from(["", "", "ann"]), end=st.sampled_from(ENDS),
+        author=st.sampled_from(["", "", "ann"]), end=st.sampled_from(ENDS), to=st.sampled_from(MOVES),
     )  # fmt: skip
-    def propose(self, scope: str, action: str, autonomy: str, points: int, manual: bool, author: str, end: str) -> None:
+    def propose(
+        self, scope: str, action: str, autonomy: str, points: int, manual: bool, author: str, end: str,
+        to: dict[str, int],
+    ) -> None:  # fmt: skip
         self.ask(
             scope, end, action=action, autonomy=autonomy, risk={"action": points}, manual=manual, author=author,
-            approvers=[], approved_hash="", plan_hash=f"hash of {action}",
+            approvers=[], approved_hash="", plan_hash=f"hash of {action}", replicas=to,
         )  # fmt: skip
 
     @rule(
