@@ -50,6 +50,11 @@ class UpdateHpa(Action):
     details = ("scaler",)
     rbac = (Rule("autoscaling", "horizontalpodautoscalers", ("get", "patch")),)
     cooldown_s = 600
+    proof = "real workload"
+    proved_by = (
+        "tests/cluster/test_real_scaler.py::TestAnAutoscalerAtItsMaximum"
+        "::test_takes_the_step_more_that_it_is_given_and_is_not_limited_any_more"
+    )
     soak_s = 180  # an autoscaler looks every quarter of a minute, and pods take their time
     examples: ClassVar = (
         Example("one step up", _FACTS, {}, writes=1),

@@ -17,6 +17,7 @@ Object = dict[str, Any]
 
 _DEADLINE_S = 3
 _RESIZES = "resizes"
+_MUCH_M = 10_000  # thousandths of a CPU that all pods take together
 _GITOPS = {"argocd": "argocd.argoproj.io/instance", "flux": "kustomize.toolkit.fluxcd.io/name"}
 _NEVER = {"exec": {"command": ["false"]}, "periodSeconds": 1}
 
@@ -112,8 +113,11 @@ def scaler(name: str, target: Object, details: Object) -> Object:
 
 
 def rates(world: World, scaler: Object, details: Object) -> None:
-    """Let it say what it says; on a real cluster its controller, which finds no metrics here, may take that back."""
+    """Let it say what it says; on a real cluster that we cannot measure for its controller may take that back."""
     if not (said := details.get("scaler")):
+        return
+    if world.measured is not None and said["metrics"]:
+        _bear(world, scaler["metadata"]["name"], said)
         return
     limited = said.get("limited", "")
     true = {True: "True", False: "False"}
@@ -128,6 +132,21 @@ def rates(world: World, scaler: Object, details: Object) -> None:
         return
     path = f"/apis/autoscaling/v2/namespaces/{world.place}/horizontalpodautoscalers/{meta['name']}/status"
     world.api.ok("PATCH", path, {"status": status}, form=MERGE_PATCH)
+
+
+def _bear(world: World, name: str, said: Object) -> None:
+    """Let the pods take so much that the controller itself says what was said: at its maximum it wants more."""
+    at = f"{collection('HorizontalPodAutoscaler', world.place)}/{name}"
+    world.measured.load[world.place] = _MUCH_M
+    each = 1 if said.get("limited") else 10 * _MUCH_M
+    metric = {"name": "cpu", "target": {"type": "AverageValue", "averageValue": f"{each}m"}}
+    world.api.ok("PATCH", at, {"spec": {"metrics": [{"type": "Resource", "resource": metric}]}}, form=MERGE_PATCH)
+    wanted = {("ScalingActive", "True"), ("ScalingLimited", str(bool(said.get("limited"))))}
+    until(lambda: wanted <= _conditions(world.api.ok("GET", at)), f"autoscaler {name} does not say {wanted}")
+
+
+def _conditions(found: Object) -> set[tuple[str, str]]:
+    return {(one["type"], one["status"]) for one in found.get("status", {}).get("conditions") or ()}
 
 
 def _history(details: Object) -> list[Object]:

@@ -5,6 +5,7 @@ product passes a gate, which counts it.
 """
 
 import copy
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,7 @@ from shared.settings import Settings
 from tests.cluster import install
 from tests.cluster.api import MERGE_PATCH, Api, until
 from tests.cluster.gate import Gate
+from tests.cluster.metrics import Metrics
 
 Object = dict[str, Any]
 
@@ -47,6 +49,7 @@ class World:
     """`home`: the installation's namespace. `place`: where workloads live, opted in. `emulated`: None when real."""
 
     emulated: Cluster | None = None
+    measured: Metrics | None = None  # what a real autoscaler is told, where we can tell it
 
     def __init__(self, api: Api, home: str, place: str, catalogue: Catalogue, objects: list[Object]) -> None:
         self.api, self.home, self.place, self.catalogue, self.objects = api, home, place, catalogue, objects
@@ -220,6 +223,8 @@ def built(kubeconfig: Path | None, catalogue: Catalogue, folder: Path) -> Iterat
             nobody = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "nobody"}}
             api.ok("POST", f"/api/v1/namespaces/{home}/serviceaccounts", nobody)
             there: World = Real(api, home, place, catalogue, objects)
+            if "AKESO_RIG" in os.environ:
+                there.measured = made.enter_context(Metrics(api, folder / "metrics"))
         else:
             cluster = Cluster(token=secrets.token_hex(8))
             cluster.start()

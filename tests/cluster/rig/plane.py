@@ -98,6 +98,7 @@ def parts(folder: Path, kube: Path, etcd: Path) -> list[Part]:
         f"--root-ca-file={certs / 'ca.crt'}", f"--cluster-signing-cert-file={certs / 'ca.crt'}",
         f"--cluster-signing-key-file={certs / 'ca.key'}",
         "--node-monitor-grace-period=16s", "--node-monitor-period=2s",  # a lost node is noticed in a test's patience
+        "--horizontal-pod-autoscaler-sync-period=3s",
         *_BRISK,
     ]  # fmt: skip
     scheduler = [
