@@ -5,6 +5,7 @@ Requests of one run of each action have a ceiling in tests/contract/test_actions
 
 import secrets
 import statistics
+import subprocess
 import time
 from contextlib import ExitStack
 from urllib.parse import parse_qs, urlsplit
@@ -98,6 +99,34 @@ class TestAColdStart:
         told("cold start of an action, to its outcome", f"{1000 * statistics.median(c for c, _ in pairs):.0f} ms, "
              f"{statistics.median(ratios):.2f} of an empty function's ({min(ratios):.2f} to {max(ratios):.2f}), "
              f"{len(requests)} requests")  # fmt: skip
+
+
+class TestAGrantUntilItsEffect:
+    def test_is_told_beside_what_kubectl_takes_for_the_same(self, scene, keeper, capture, tmp_path):
+        """From the posted grant to the answer that it is done, by an awake function; and by a process of kubectl."""
+        grants = list(examples.grant(scene, capture, ROUNDS + 1))
+        login = keeper.api.kubeconfig_of(keeper.api.token(scene.home, EXECUTOR), tmp_path / "login")
+        service = next(one for one in scene.world.services if one.name == EXECUTOR)
+        service = service.model_copy(update={"env": {**service.env, "AKESO_KUBE__KUBECONFIG": str(login)}})
+        kubectl = [keeper.folder / "bin" / "kube", "kubectl", "--kubeconfig", keeper.folder / "admin.yaml"]
+        pairs = []
+
+        with bench.served(service, scene.world.env) as url:
+            for event in grants:
+                ours = bench.answered(url, outcome(event))
+                namespace = event.data["plan"]["writes"][0]["target"]["namespace"]
+                began = time.perf_counter()
+                subprocess.run([*kubectl, "-n", namespace, "scale", "deployment", "web", "--replicas=2"], check=True,
+                               capture_output=True)  # fmt: skip
+                pairs.append((ours, time.perf_counter() - began))
+                assert scene.replicas(namespace) == 2
+        scene.world.broker.enable(EXECUTOR)
+
+        pairs = pairs[1:]  # the first one starts
+        ratios = [ours / theirs for ours, theirs in pairs]
+        told("grant to effect, awake", f"{1000 * statistics.median(o for o, _ in pairs):.0f} ms, "
+             f"{statistics.median(ratios):.2f} of kubectl's {1000 * statistics.median(k for _, k in pairs):.0f} ms "
+             f"({min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
 
 
 def outcome(event):

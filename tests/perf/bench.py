@@ -55,30 +55,44 @@ def bare_function(folder: Path) -> Iterator[Callable[[], Service]]:
 # Cold start ---------------------------------------------------------------------------------------------------------
 
 
-def first_answer(service: Service, env: dict[str, str], ask: Callable[[str], int]) -> float:
-    """Seconds from the start of the process to its first 2xx."""
+@contextmanager
+def served(service: Service, env: dict[str, str]) -> Iterator[str]:
+    """A function's process, begun; the address where it will answer."""
     port = examples.free_port()
     source = service.source or f"functions/{service.function}/main.py"
     command = [
         str(Path(sys.executable).with_name("functions-framework")), "--source", source, "--target", service.function,
         "--host", "127.0.0.1", "--port", str(port),
     ]  # fmt: skip
-    began = time.perf_counter()
     process = subprocess.Popen(
         command, cwd=ROOT, env={**env, **service.env, "PORT": str(port), "THREADS": "8"}, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        while time.perf_counter() - began < 30:
-            try:
-                if ask(f"http://127.0.0.1:{port}") // 100 == 2:
-                    return time.perf_counter() - began
-            except httpx.HTTPError:
-                time.sleep(0.005)
-        raise RuntimeError(f"{service.name} gives no useful answer")
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait()
+
+
+def answered(url: str, ask: Callable[[str], int]) -> float:
+    """Seconds until its next 2xx."""
+    began = time.perf_counter()
+    while time.perf_counter() - began < 30:
+        try:
+            if ask(url) // 100 == 2:
+                return time.perf_counter() - began
+        except httpx.HTTPError:
+            time.sleep(0.005)
+    raise RuntimeError(f"{url} gives no useful answer")
+
+
+def first_answer(service: Service, env: dict[str, str], ask: Callable[[str], int]) -> float:
+    """Seconds from the start of the process to its first 2xx."""
+    began = time.perf_counter()
+    with served(service, env) as url:
+        answered(url, ask)
+        return time.perf_counter() - began
 
 
 def cold_start() -> None:
