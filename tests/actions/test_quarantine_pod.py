@@ -136,3 +136,6 @@ class TestHealth:
         assert ACTION.healthy(facts())
         assert not ACTION.healthy(facts(replicas=Replicas(desired=2, ready=1)))
         assert not ACTION.healthy(facts(replicas=Replicas(desired=2, ready=2, observed=False)))
+
+    def test_is_never_worse_than_a_suspect_that_serves(self):
+        assert ACTION.worse(facts(), facts(replicas=Replicas(desired=2, ready=0))) is False

@@ -301,6 +301,24 @@ class TestAPodInQuarantine:
         assert scene.cluster.get("Pod", namespace, pod["metadata"]["name"])["metadata"]["labels"] != {"app": "web"}
         assert scene.cluster.all("NetworkPolicy", namespace)
 
+    def test_whose_place_nobody_takes_is_told_and_not_let_out_either(self, scene, apart):
+        namespace, pod, incident = apart
+        if not isinstance(scene.cluster, Cluster):
+            pytest.skip("there a fresh pod is sooner ready than a verdict can be had")
+        scene.until(lambda: scene.ready(namespace) == 2)
+        scene.cluster.pause()
+        try:
+            status = scene.cluster.get("Deployment", namespace, "web")["status"]
+            scene.cluster.set_status("Deployment", namespace, "web", {**status, "readyReplicas": 1})
+            scene.pass_(1400, step=700)
+        finally:
+            scene.cluster.resume()
+
+        assert {"ineffective", "told"} <= set(scene.words(incident))
+        assert scene.cluster.get("Pod", namespace, pod["metadata"]["name"])["metadata"]["labels"] != {"app": "web"}
+        assert scene.cluster.all("NetworkPolicy", namespace)
+        assert scene.tickets(incident)
+
     def test_is_let_out_by_a_person_with_the_labels_it_had(self, scene, apart):
         namespace, pod, incident = apart
         before = pod["metadata"]["labels"]
