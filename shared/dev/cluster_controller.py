@@ -11,16 +11,17 @@ from shared.dev.cluster_daemonset import DaemonSets
 from shared.dev.cluster_deployment import Deployments
 from shared.dev.cluster_job import Jobs
 from shared.dev.cluster_pods import Pods, key_of
+from shared.dev.cluster_replicas import Replicas
 from shared.dev.cluster_store import Object, Store
 
-_OWNERS: Final = ("Deployment", "ReplicaSet", "DaemonSet", "CronJob", "Job")
+_OWNERS: Final = ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "CronJob", "Job")
 
 
 class Controller:
     def __init__(self, store: Store) -> None:
         self._store = store
         pods = Pods(store)
-        self._kinds = (Deployments(store, pods), DaemonSets(store, pods), Jobs(store, pods))
+        self._kinds = (Deployments(store, pods), Replicas(store, pods), DaemonSets(store, pods), Jobs(store, pods))
 
     def tick(self) -> None:
         with self._store.lock:

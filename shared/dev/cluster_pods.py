@@ -54,8 +54,10 @@ class Pods:
         patch = {"metadata": {"ownerReferences": references or None}}
         return self._store.patch(key_of(pod), patch, manager=MANAGER, trusted=True)
 
-    def make(self, owner: Object, *, again: bool, node: str = "", labels: dict[str, str] | None = None) -> Object:
-        """A pod of the owner's template. `again`: it had all its pods before."""
+    def make(
+        self, owner: Object, *, again: bool, node: str = "", labels: dict[str, str] | None = None, name: str = "",
+    ) -> Object:  # fmt: skip
+        """A pod of the owner's template, under any name. `again`: it had all its pods before."""
         template, meta = owner["spec"]["template"], owner["metadata"]
         spec, above = dict(template.get("spec") or {}), template.get("metadata") or {}
         notes = dict(above.get("annotations") or {})
@@ -64,7 +66,7 @@ class Pods:
         chosen = node or cluster_nodes.choose(self._store, spec)
         body = {
             "metadata": {
-                "name": f"{meta['name']}-{secrets.token_hex(3)}", "annotations": notes,
+                "name": name or f"{meta['name']}-{secrets.token_hex(3)}", "annotations": notes,
                 "labels": (above.get("labels") or {}) | (labels or {}), "ownerReferences": [reference_to(owner)],
             },
             "spec": spec | ({"nodeName": chosen} if chosen else {}),

@@ -107,8 +107,6 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
         spec = {"minAvailable": _desired(facts) - facts["disruption_allowed"] or 1, "selector": _selector(name)}
         _post(world, "PodDisruptionBudget", {"metadata": {"name": name}, "spec": spec})
     unsettled = facts.get("paused") or details.get("revisions") or not _desired(facts)
-    if world.emulated and kind in {"StatefulSet", "ReplicaSet"}:  # it has no controller for these
-        world.emulated.store.status((kind, world.place, name), {"observedGeneration": 1})
     pods = [] if unsettled else _pods(world, kind, made, max(1, len(facts.get("pods", ()))))
     names = {facts["scope"]["name"]: name}
     for example, live in zip(facts.get("pods", ()), pods, strict=False):
@@ -211,12 +209,6 @@ def _storage_class(world: World) -> str:
 
 def _pods(world: World, kind: str, owner: Object, wanted: int) -> list[Object]:
     name = owner["metadata"]["name"]
-    if world.emulated and kind in {"StatefulSet", "ReplicaSet"}:
-        for number in range(wanted):  # it has no controller for these
-            reference = {"apiVersion": owner["apiVersion"], "kind": kind, "controller": True}
-            reference |= {part: owner["metadata"][part] for part in ("name", "uid")}
-            meta = {"name": f"{name}-{number}", "labels": {"app": name}, "ownerReferences": [reference]}
-            world.emulated.put("Pod", world.place, {"metadata": meta, "spec": {}})
 
     def there() -> list[Object]:
         found = world.api.ok("GET", _PATHS["Pod"].format(world.place), labelSelector=f"app={name}")["items"]
