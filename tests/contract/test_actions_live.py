@@ -12,9 +12,9 @@ from typing import get_args
 import pytest
 
 from shared.action.catalogue import Catalogue
-from shared.action.lifecycle import TRIES
 from shared.action.rbac import rules
 from shared.action.render import executor_name
+from shared.action.step import TRIES
 from shared.errors import ForbiddenError
 from shared.event.here import Here
 from shared.kube import details as further
