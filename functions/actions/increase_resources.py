@@ -1,5 +1,8 @@
 """Gives one container more cpu or memory: the pods that are ill in place where their nodes can, else by the template.
 
+In place only while the container runs. Of one that waits to be started again a kubelet takes the new limit and never
+raises that of the pod around it, so that it is killed as before (kubernetes/kubernetes#138760): its owner makes new pods.
+
 It never gives less, nor more than the namespace, its quota or the largest node has room for, nor ever more than four
 times what the owner has set: who needs that has a leak, or a decision to make.
 """
@@ -29,12 +32,14 @@ _KEPT = "/metadata/annotations/akeso.dev~1resources-of"
 _SCOPE = {"kind": "Deployment", "namespace": "shop", "name": "checkout", "uid": "d-1"}
 _MEMORY = {"memory": {"value": 64 * _MIB, "text": "64Mi"}}
 _APP = {"name": "app", "index": 0, "plain": True, "limits": _MEMORY}
-_LIVE = {"name": "checkout-1", "uid": "p-1", "node": "n1", "containers": [{**_APP, "requests": _MEMORY}]}
+_RUNS = {**_APP, "requests": _MEMORY, "running": True}
+_LIVE = {"name": "checkout-1", "uid": "p-1", "node": "n1", "containers": [_RUNS]}
 _POD = {"name": "checkout-1", "uid": "p-1", "containers": [{"name": "app", "terminated": "OOMKilled", "restarts": 3}]}
 _FACTS = {
     "taken_at": 0, "scope": _SCOPE, "replicas": {"desired": 1, "ready": 0}, "pods": [_POD], "pod_count": 1,
     "details": {"containers": {"containers": [_APP], "pods": [_LIVE], "in_place": True}, "room": {}},
 }  # fmt: skip
+_WAITS = {"containers": [_APP], "pods": [{**_LIVE, "containers": [{**_RUNS, "running": False}]}], "in_place": True}
 
 
 def _like(scope: str = "Deployment", *, room: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
@@ -83,6 +88,10 @@ class IncreaseResources(Action):
     soak_s = 180
     examples: ClassVar = (
         Example("a pod that is killed, in place", _FACTS, {"container": "app"}, writes=2),
+        Example(
+            "a pod that waits to be started again", {**_FACTS, "details": {"containers": _WAITS, "room": {}}},
+            {"container": "app"}, writes=2,
+        ),
         Example("by the template", _like(), {"container": "app", "amount": "100Mi"}, writes=2),
         Example("by a StatefulSet's template", _like("StatefulSet"), {"container": "app"}, writes=2),
         Example("by a DaemonSet's template", _like("DaemonSet"), {"container": "app"}, writes=2),
@@ -168,7 +177,8 @@ def _ill(facts: Facts, seen: Containers, params: IncreaseResourcesParams) -> lis
 
 
 def _resizable(one: LiveContainer, params: IncreaseResourcesParams) -> bool:
-    return one.name == params.container and one.plain and _of(one.limits, params.resource) is not None
+    limited = _of(one.limits, params.resource) is not None
+    return one.name == params.container and one.running and one.plain and limited
 
 
 def _in_place(facts: Facts, params: IncreaseResourcesParams, of: Container, ill: list[LivePod]) -> Plan | Refusal:

@@ -16,10 +16,11 @@ from shared.dev.cluster_store import Key, Object, Store
 from shared.kube.selector import Selector
 
 READY_AFTER: Final = "emulator.akeso.dev/ready-after"  # seconds until a healthy pod is ready, 1 unless told
-# crash, crash-once (not what replaces an evicted pod), crash-later (only what replaces the first pods), stuck, oom
+# crash, crash-once (not what replaces an evicted pod), crash-later (only what replaces the first pods), stuck,
+# oom (is killed over and over), hungry (was killed once, and since then runs and waits for more memory)
 BEHAVIOUR: Final = "emulator.akeso.dev/behaviour"
 MOVE_AFTER: Final = "emulator.akeso.dev/move-after"  # crash: seconds until the pod goes on under a new name
-NEEDS_MEMORY: Final = "emulator.akeso.dev/needs-memory"  # oom: of the first container; below it its limit kills it
+NEEDS_MEMORY: Final = "emulator.akeso.dev/needs-memory"  # oom, hungry: of the first container, which is to have it
 RESIZE: Final = "emulator.akeso.dev/resize"  # of a pod: Infeasible, Deferred. The node does not do it
 MANAGER: Final = "kube-controller-manager"
 _BAD: Final = ":bad"
@@ -31,6 +32,7 @@ class Pods:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._born: dict[str, int] = {}  # pod uid to ms: creationTimestamp has whole seconds only
+        self._had: dict[str, str] = {}  # pod uid to the memory limit that it was made with
 
     def of(self, owner: Object) -> list[Object]:
         """A controller's pods: what no longer matches its selector is let go, what matches and is nobody's is taken."""
@@ -91,7 +93,7 @@ class Pods:
             waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
             return self._store.status(key_of(pod), {"phase": "Pending", "conditions": [waits]})
         age = (now - born) / 1000
-        behaviour = _behaviour(pod)
+        behaviour = _behaviour(pod, self._had.setdefault(meta["uid"], _limit(pod)))
         if behaviour == "crash" and age >= float(notes.get(MOVE_AFTER, "inf")):
             self._store.delete(key_of(pod))
             return None
@@ -104,20 +106,26 @@ class Pods:
         return self._store.patch(key_of(pod), patch, manager="kube-scheduler", trusted=True) if node else pod
 
 
-def _behaviour(pod: Object) -> str:
+def _behaviour(pod: Object, had: str) -> str:
     told = str((pod["metadata"].get("annotations") or {}).get(BEHAVIOUR, ""))
-    if told == "oom":
-        return "oom" if _starves(pod) else ""
+    if told == "hungry":
+        return told if _starves(pod, _limit(pod)) else ""
+    if told == "oom":  # what it gets while it waits comes to the container, and not to the pod around it
+        return told if _starves(pod, had) else ""
     bad = any(str(one.get("image", "")).endswith(_BAD) for one in pod["spec"].get("containers") or [])
     return told or ("crash" if bad else "")
 
 
-def _starves(pod: Object) -> bool:
-    """Whether the limit that is in force is less than its first container needs."""
+def _starves(pod: Object, limit: str) -> bool:
+    """Whether that is less than its first container needs."""
     needs = (pod["metadata"].get("annotations") or {}).get(NEEDS_MEMORY)
+    return needs is not None and bool(limit) and amount(limit) < amount(needs)
+
+
+def _limit(pod: Object) -> str:
+    """The memory limit of its first container that is in force; empty where there is none."""
     first = (pod["spec"].get("containers") or [{}])[0]
-    limit = ((_resources(pod, first) or {}).get("limits") or {}).get("memory")
-    return needs is not None and limit is not None and amount(limit) < amount(needs)
+    return str(((_resources(pod, first) or {}).get("limits") or {}).get("memory", ""))
 
 
 def _resources(pod: Object, container: Object) -> Any:
@@ -147,6 +155,9 @@ def _status(pod: Object, behaviour: str, age: float, born: int, *, ready: bool) 
             fell = born + 10_000 * (2 ** (found["restartCount"] - 1) - 1)
             killed = {"reason": "OOMKilled", "exitCode": 137, "finishedAt": clock.iso(fell)}
             found["lastState"] = {"terminated": killed if behaviour == "oom" else {"reason": "Error", "exitCode": 1}}
+        if behaviour == "hungry" and at == 0:
+            killed = {"reason": "OOMKilled", "exitCode": 137, "finishedAt": clock.iso(born)}
+            found |= {"restartCount": 1, "lastState": {"terminated": killed}}
         found |= {"resources": has} if has else {}
         if has != spec.get("resources"):
             conditions = [*conditions[:1], {"type": "PodResizePending", "status": "True",

@@ -48,6 +48,7 @@ class LiveContainer(Model):
     requests: Amounts = Amounts()
     limits: Amounts = Amounts()
     plain: bool = False
+    running: bool = False  # it neither waits to be started again nor has ended
     actual_requests: Amounts | None = None
     actual_limits: Amounts | None = None
 

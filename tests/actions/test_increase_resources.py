@@ -27,7 +27,7 @@ def container(limits=None, requests=None, **more):
 
 def live(number, limits=None, requests=None, **more):
     limits = amounts() if limits is None else limits
-    one = container(limits, limits if requests is None else requests, **more)
+    one = container(limits, limits if requests is None else requests, **{"running": True, **more})
     return {"name": f"web-{number:02}", "uid": f"u-{number}", "node": "n1", "containers": [one]}
 
 
@@ -141,9 +141,11 @@ class TestInPlace:
             in_place(live(1), more=True),
             in_place(live(1), in_place=False),
             in_place(live(1, plain=False)),
+            in_place(live(1, running=False)),
+            in_place(live(1), live(2, running=False), ill=[killed(1), killed(2)]),
             in_place(),
         ],
-        ids=["too many", "more than are listed", "an old node", "something else", "none"],
+        ids=["too many", "more than are listed", "an old node", "something else", "waits", "one of two waits", "none"],
     )
     def test_is_by_the_template_otherwise(self, made):
         assert [write.sub for write in made.writes] == ["", ""]

@@ -100,7 +100,8 @@ def _sized(template: Object, said: Object) -> None:
         one["resources"] = {part: {name: amount["text"] for name, amount in size.get(part, {}).items()}
                             for part in ("limits", "requests") if size.get(part)}  # fmt: skip
     if said.get("in_place"):
-        template["metadata"]["annotations"] |= {BEHAVIOUR: "oom", NEEDS_MEMORY: "90Mi"}
+        runs = any(one.get("running") for pod in said["pods"] for one in pod["containers"])
+        template["metadata"]["annotations"] |= {BEHAVIOUR: "hungry" if runs else "oom", NEEDS_MEMORY: "90Mi"}
         template["spec"]["nodeSelector"] = {"kubernetes.io/hostname": _RESIZES}
 
 

@@ -202,17 +202,17 @@ class TestADaemonSetThatHangs:
         assert len(uids(emulated, namespace) & before) == 1
 
 
-def starving(scene, needs="90Mi", **labels):
-    """A Deployment whose one pod is killed for want of memory, on a node that can resize it, and the pod's alert."""
+def starving(scene, behaviour="hungry"):
+    """A Deployment whose one pod was killed for want of memory, on a node that can resize it, and the pod's alert."""
     namespace, node = scene.namespace(), f"big{scene.number}"
     scene.cluster.node(node, {"akeso.dev/for": node})
     scene.cluster.set_status("Node", "", node, {
         "nodeInfo": {"kubeletVersion": "v1.34.0"}, "allocatable": {"cpu": "4", "memory": "8Gi"},
     })  # fmt: skip
     container = {"name": "app", "image": "registry.example/web:1", "resources": {"limits": {"memory": "64Mi"}}}
-    notes = {BEHAVIOUR: "oom", NEEDS_MEMORY: needs, READY_AFTER: "0"}
+    notes = {BEHAVIOUR: behaviour, NEEDS_MEMORY: "90Mi", READY_AFTER: "0"}
     scene.cluster.put("Deployment", namespace, {
-        "metadata": {"name": "web", "labels": labels},
+        "metadata": {"name": "web"},
         "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}}, "template": {
             "metadata": {"labels": {"app": "web"}, "annotations": notes},
             "spec": {"containers": [container], "nodeSelector": {"akeso.dev/for": node}},
@@ -238,6 +238,18 @@ class TestAContainerThatIsKilledForItsMemory:
 
         assert limit(emulated, namespace, pod) == "96Mi"
         emulated.until(lambda: emulated.ready(namespace) == 1)
+        verify(emulated, alert, namespace, soak_s=181)
+
+    def test_and_waits_to_be_started_again_is_replaced_by_one_that_has_half_more(self, emulated):
+        namespace, alert, pod = starving(emulated, "oom")
+
+        emulated.fire(alert)
+        emulated.until_word("succeeded", namespace)
+        emulated.until(lambda: emulated.ready(namespace) == 1)
+
+        (fresh,) = pods(emulated, namespace)
+        assert fresh["metadata"]["name"] != pod
+        assert limit(emulated, namespace, fresh["metadata"]["name"]) == "96Mi"
         verify(emulated, alert, namespace, soak_s=181)
 
     def test_stays_as_it_is_where_the_namespace_has_no_room(self, emulated):

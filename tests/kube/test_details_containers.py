@@ -44,6 +44,19 @@ class TestOfLivePods:
         assert app.actual_requests is None
         assert app.actual_limits.memory == Amount(value=256 << 20, text="256Mi")
 
+    @pytest.mark.parametrize(
+        ("state", "running"),
+        [({"running": {"startedAt": "2026-01-01T00:00:00Z"}}, True), ({"waiting": {"reason": "CrashLoopBackOff"}}, False),
+         ({"terminated": {"reason": "OOMKilled"}}, False), ({}, False), (None, False), ("running", False)],
+    )  # fmt: skip
+    def test_it_runs_where_its_node_says_so(self, state, running):
+        pod = seen.pod()
+        pod["status"]["containerStatuses"][0]["state"] = state
+
+        assert look([pod]).pods[0].containers[0].running is running
+        del pod["status"]["containerStatuses"]
+        assert not look([pod]).pods[0].containers[0].running
+
     def test_the_last_kill_for_memory_is_told_of_the_container(self):
         (app,) = look([seen.pod()]).containers
 

@@ -13,8 +13,18 @@ NEEDS, RESIZE = "emulator.akeso.dev/needs-memory", "emulator.akeso.dev/resize"
 
 @pytest.fixture
 def hungry(cluster, advance):
-    """A Deployment whose one pod is killed over and over, because it needs more than it may have."""
-    cluster.deployment("shop", "web", 1, behaviour="oom", notes={NEEDS: "200Mi"}, resources=LIMITED)
+    """A Deployment whose one pod was killed once, and since then waits for more than it may have."""
+    return _starving(cluster, advance, "hungry")
+
+
+@pytest.fixture
+def looping(cluster, advance):
+    """One whose pod is killed over and over."""
+    return _starving(cluster, advance, "oom")
+
+
+def _starving(cluster, advance, behaviour):
+    cluster.deployment("shop", "web", 1, behaviour=behaviour, notes={NEEDS: "200Mi"}, resources=LIMITED)
     advance()
     advance(30)
     return cluster
@@ -38,15 +48,23 @@ def resize(kube, cluster, value="256Mi", was="128Mi", **more):
 
 
 class TestAPodThatNeedsMore:
-    def test_is_killed_for_its_memory_and_started_again(self, hungry, advance):
-        before = container(hungry)
+    def test_is_killed_for_its_memory_and_started_again(self, looping, advance):
+        before = container(looping)
         advance(300)
 
         killed = before["lastState"]["terminated"]
         assert (killed["reason"], killed["exitCode"]) == ("OOMKilled", 137)
         assert clock.parse_ms(killed["finishedAt"]) <= clock.now_ms()
         assert before["state"] == {"waiting": {"reason": "CrashLoopBackOff"}}
-        assert container(hungry)["restartCount"] > before["restartCount"] > 0
+        assert container(looping)["restartCount"] > before["restartCount"] > 0
+
+    def test_does_not_recover_by_more_that_it_gets_while_it_waits(self, looping, kube, advance):
+        resize(kube, looping)
+        advance()
+        advance(300)
+
+        assert container(looping)["resources"]["limits"]["memory"] == "256Mi"
+        assert container(looping)["state"] == {"waiting": {"reason": "CrashLoopBackOff"}}
 
     def test_recovers_in_place_once_its_limit_is_raised(self, hungry, kube, advance):
         before, restarts = pod(hungry)["metadata"], container(hungry)["restartCount"]

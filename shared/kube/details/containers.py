@@ -82,6 +82,7 @@ def _live(at: int, one: Object, given: dict[str, Object]) -> LiveContainer:
         requests=requests,
         limits=limits,
         plain=_plain(one),
+        running="running" in part(status, "state"),
         actual_requests=actual_requests if there and actual_requests != requests else None,
         actual_limits=actual_limits if there and actual_limits != limits else None,
     )
