@@ -25,7 +25,7 @@ from shared.model.facts import ObjectRef, Scope
 from shared.model.grant import Grant
 from shared.model.plan import Write
 from shared.settings import Kube, Settings
-from tests.cluster.api import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, Answer, Api, Object, until
+from tests.cluster.api import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, Answer, Api, Object, until
 from tests.cluster.install import Installation, installed
 from tests.state.world import World
 
@@ -714,6 +714,24 @@ def pod(ground):
     return ground.api.ok("POST", f"/api/v1/namespaces/{ground.places['auto']}/pods", body)
 
 
+@pytest.fixture
+def sized(ground):
+    """A pod whose container may have so much memory and no more."""
+    name = f"pod-{secrets.token_hex(4)}"
+    container = {"name": "c", "image": "busybox:1.36", "resources": size("64Mi")}
+    body = {"metadata": {"name": name}, "spec": {"schedulerName": "nobody", "containers": [container]}}
+    return ground.api.ok("POST", f"/api/v1/namespaces/{ground.places['auto']}/pods", body)
+
+
+def size(memory: str) -> Object:
+    return {"limits": {"memory": memory}, "requests": {"memory": memory}}
+
+
+def resize(found: Object, before: str, after: str) -> Write:
+    path = "/spec/containers/[name=c]/resources"
+    return Write(verb="patch", target=to(found, "Pod"), path=path, sub="resize", before=size(before), after=size(after))
+
+
 def to(found: Object, kind: str) -> ObjectRef:
     meta = found["metadata"]
     return ObjectRef(kind=kind, namespace=meta["namespace"], name=meta["name"], uid=meta["uid"])
@@ -787,6 +805,40 @@ class TestOurOwnWrites:
         write(kube, one, "g-1/0")
 
         assert writing.read(kube, one).done
+
+    def test_resize_and_leave_the_mark_before(self, ground, kube, sized):
+        ground.mode(RUN)
+        grow = resize(sized, "64Mi", "96Mi")
+        write(kube, grow, "g-1/0", dry_run=True)
+        assert writing.read(kube, grow).mark == ""
+        write(kube, grow, "g-1/0")
+
+        seen = writing.read(kube, grow)
+        assert (seen.done, seen.mark) == (True, "g-1/0")
+
+    def test_never_resize_without_the_mark(self, ground, sized):
+        ground.mode(RUN)
+        path = f"/api/v1/namespaces/{ground.places['auto']}/pods/{sized['metadata']['name']}/resize"
+        body = {"spec": {"containers": [{"name": "c", "resources": size("96Mi")}]}}
+
+        answer = ground.api("PATCH", path, body, form=STRATEGIC_PATCH, token=ground.executor)
+
+        assert (answer.status, UNMARKED in answer.said) == (403, True)
+
+    def test_resize_under_stop_to_take_it_back_alone(self, ground, kube, sized):
+        ground.mode(RUN)
+        write(kube, resize(sized, "64Mi", "96Mi"), "g-1/0")
+        ground.mode(STOPPED)
+        more, back = resize(sized, "96Mi", "128Mi"), resize(sized, "96Mi", "64Mi")
+
+        for dry_run in (True, False):
+            with pytest.raises(Refused, match=STOP):
+                write(kube, more, "g-2/0", dry_run=dry_run)
+            with pytest.raises(Refused, match=STOP):  # whose mark is there already
+                write(kube, more, "g-1/0", dry_run=False)
+        write(kube, back, "g-3/0", undo=True, dry_run=True)
+        write(kube, back, "g-3/0", undo=True)
+        assert writing.read(kube, back).done
 
     def test_shut_out_a_late_run_under_stop_and_again_when_asked_twice(self, ground, kube, web, pod):
         ground.mode(STOPPED)

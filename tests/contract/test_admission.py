@@ -87,9 +87,11 @@ class TestTheFence:
             assert account.removeprefix(prefix).replace(*between) == name
 
     def test_is_about_every_executor_and_nobody_else(self, objects, fence):
-        executors, notes = fence["matchConditions"]
+        executors, notes, rehearsed = fence["matchConditions"]
         (prefix,) = strings(executors["expression"]) - {""}
         assert strings(notes["expression"]) - {""} == {"events", "CREATE"}  # and of all that is written but those
+        assert strings(rehearsed["expression"]) - {""} == {"resize"}
+        assert rehearsed["expression"].endswith("|| !request.?dryRun.orValue(false)")
         accounts = {one["metadata"]["name"] for one in objects if one["kind"] == "ServiceAccount"}
         fenced = {name for name in accounts if f"{PREFIX}{name}".startswith(prefix)}
 
