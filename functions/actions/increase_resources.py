@@ -1,7 +1,8 @@
 """Gives one container more cpu or memory: the pods that are ill in place where their nodes can, else by the template.
 
 In place only while the container runs. Of one that waits to be started again a kubelet takes the new limit and never
-raises that of the pod around it, so that it is killed as before (kubernetes/kubernetes#138760): its owner makes new pods.
+raises that of the pod around it, so that it is killed as before (kubernetes/kubernetes#138760): there its owner makes
+new pods.
 
 It never gives less, nor more than the namespace, its quota or the largest node has room for, nor ever more than four
 times what the owner has set: who needs that has a leak, or a decision to make.
@@ -86,6 +87,12 @@ class IncreaseResources(Action):
     )
     cooldown_s = 900
     soak_s = 180
+    proof = "real workload"
+    proved_by = (
+        "tests/cluster/test_real_remedies.py::TestAContainerThatHasOutgrownItsMemory"
+        "::test_and_runs_gets_half_more_in_place"
+    )
+    unproved = "more cpu, and what a node cannot give: nothing starves for cpu here, and the nodes have plenty of both"
     examples: ClassVar = (
         Example("a pod that is killed, in place", _FACTS, {"container": "app"}, writes=2),
         Example(

@@ -62,7 +62,14 @@ class QuarantinePod(Action):
     cooldown_s = 300
     soak_s = 120
     downtime_s = 30
-    proof = "controller"
+    proof = "real workload"
+    proved_by = (
+        "tests/cluster/test_real_remedies.py::TestAPodThatIsSuspected"
+        "::test_is_let_go_by_its_service_and_its_owner_and_goes_on_running"
+    )
+    unproved = (
+        "that no packet reaches it or leaves it: the network plug-in of the test's nodes enforces no NetworkPolicy"
+    )
     examples: ClassVar = (
         Example("one of two", _FACTS, _PARAMS, writes=2),
         Example("nobody is known to enforce it", _with("unknown"), _PARAMS, refusal="unsupported"),

@@ -40,6 +40,12 @@ class RestartDaemonset(Action):
     soak_s = 120
     run_s = 3600
     downtime_s = 30
+    proof = "real workload"
+    proved_by = (
+        "tests/cluster/test_real_remedies.py::TestADaemonSetOfWhichAPodHangs"
+        "::test_has_all_its_pods_replaced_one_after_the_other"
+    )
+    unproved = "that it stops at the first pod that stays away: a test would have to wait for minutes of a real clock"
     examples: ClassVar = (
         Example("a rolling restart", _FACTS, {}, writes=2),
         Example("for the second time", {**_FACTS, "spec": {**_SPEC, "restarted": "7"}}, {}, writes=2),

@@ -49,6 +49,11 @@ class RollbackDeployment(Action):
     cooldown_s = 900
     soak_s = 120
     run_s = 900
+    proof = "real workload"
+    proved_by = (
+        "tests/cluster/test_real_remedies.py::TestANewVersionThatCrashes"
+        "::test_in_the_place_of_the_former_one_gives_way_to_a_fresh_pod_of_that"
+    )
     examples: ClassVar = (
         Example("a version that does not become ready", _FACTS, {}, writes=2),
         Example("to a revision that a person names", _FACTS, {"revision": 1}, writes=2),

@@ -42,6 +42,8 @@ class ScaleDeployment(Action):
     rbac = (Rule("apps", "deployments", ("patch",)),)
     cooldown_s = 300
     soak_s = 60
+    proof = "real workload"
+    proved_by = "tests/cluster/test_real_remedies.py::TestTooFewReplicas::test_are_as_many_real_pods_as_the_owner_wants"
     examples: ClassVar = (
         Example("raise to the minimum", _FACTS, {"replicas": 3}, writes=1),
         Example("one more for a while", _FACTS, {"delta": 1, "for_minutes": 30}, writes=1),

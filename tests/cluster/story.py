@@ -13,24 +13,35 @@ from tests.flows.harness import Scene
 FAST = 20.0  # how many times faster than in life the broker's back-off runs
 EVICTED = ["patch pods executor-restart-pod", "create pods/eviction executor-restart-pod"]
 # A life: serve until three probes have seen it, then do what the configuration says, and leave a lock behind that lasts
-# as long as the pod. `tail` keeps a line that never ends in memory.
-_SCRIPT = """config=$(cat /etc/app/config)
+# as long as the pod. `tail` keeps in memory a line that never ends, or as much as it is to print. What has outgrown its
+# limit needs 40 MB from then on: it dies of that, or a worker of its does, which it starts again.
+CONFIG = "config=$(cat /etc/app/config)"
+_SCRIPT = f"""{CONFIG}
+enough() {{ head -c 40000000 /dev/zero | tail -c 40000000 > /dev/null; }}
+serve() {{ touch /work/up; trap 'exit 0' TERM; sleep 1000000 & wait; exit; }}
 if [ -e /work/lock ]; then
-  [ "$config" = leaks ] && exec tail /dev/zero
+  case $config in
+    leaks) exec tail /dev/zero ;;
+    outgrown) enough && serve ;;
+    outgrown-worker) until enough; do sleep 1; done; serve ;;
+  esac
   echo 'another instance holds /work/lock'; exit 1
 fi
 touch /work/lock
 if [ "$config" = bad ]; then echo 'bad configuration'; exit 1; fi
+if [ "$config" = hangs ]; then sleep 1000000; fi
 touch /work/up
-case $config in fragile | leaks | leaks-once)
+case $config in fragile | leaks | leaks-once | outgrown*)
   until [ "$(wc -l < /work/probes)" -ge 3 ]; do sleep 0.1; done 2> /dev/null
   rm /work/up
-  [ "$config" = fragile ] && exit 1
-  exec tail /dev/zero
+  case $config in
+    fragile) exit 1 ;;
+    outgrown*) enough || exit 1 ;;
+    *) exec tail /dev/zero ;;
+  esac
 esac
 [ "$config" = fills ] && dd if=/dev/zero of=/heap bs=1M count=8
-trap 'exit 0' TERM
-sleep 1000000 & wait"""
+serve"""
 _PROBE = "test -e /work/up && echo >> /work/probes"
 
 
@@ -48,7 +59,11 @@ class Story(Scene):
             return super().until(what, why)
         except AssertionError as error:
             scopes = {one: self.record(one).get("scope", "") for one in self.new()}
-            mine = {scope: self.words(one) for one, scope in scopes.items() if scope.split("/")[1] in self._namespaces}
+            mine = {
+                scope: [*self.words(one), self.skipped_for(one)]
+                for one, scope in scopes.items()
+                if scope.split("/")[1] in self._namespaces
+            }
             raise AssertionError(f"{error}; {mine}") from None
 
     def effects(self, namespace):

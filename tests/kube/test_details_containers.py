@@ -46,8 +46,9 @@ class TestOfLivePods:
 
     @pytest.mark.parametrize(
         ("state", "running"),
-        [({"running": {"startedAt": "2026-01-01T00:00:00Z"}}, True), ({"waiting": {"reason": "CrashLoopBackOff"}}, False),
-         ({"terminated": {"reason": "OOMKilled"}}, False), ({}, False), (None, False), ("running", False)],
+        [({"running": {"startedAt": "2026-01-01T00:00:00Z"}}, True), ({"running": {}}, True),
+         ({"waiting": {"reason": "CrashLoopBackOff"}}, False), ({"terminated": {"reason": "OOMKilled"}}, False),
+         ({}, False), (None, False), ("running", False)],
     )  # fmt: skip
     def test_it_runs_where_its_node_says_so(self, state, running):
         pod = seen.pod()
