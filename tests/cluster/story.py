@@ -14,15 +14,17 @@ FAST = 20.0  # how many times faster than in life the broker's back-off runs
 EVICTED = ["patch pods executor-restart-pod", "create pods/eviction executor-restart-pod"]
 # A life: serve until three probes have seen it, then do what the configuration says, and leave a lock behind that lasts
 # as long as the pod. `tail` keeps in memory a line that never ends, or as much as it is to print. What has outgrown its
-# limit needs 40 MB from then on: it dies of that, or a worker of its does, which it starts again.
+# limit needs 40 MB from then on: it dies of that, a moment later, so that the runtime has heard of the kill; or a worker
+# of its does, which it starts again.
 CONFIG = "config=$(cat /etc/app/config)"
 _SCRIPT = f"""{CONFIG}
 enough() {{ head -c 40000000 /dev/zero | tail -c 40000000 > /dev/null; }}
+killed() {{ sleep 1; exit 1; }}
 serve() {{ touch /work/up; trap 'exit 0' TERM; sleep 1000000 & wait; exit; }}
 if [ -e /work/lock ]; then
   case $config in
     leaks) exec tail /dev/zero ;;
-    outgrown) enough && serve ;;
+    outgrown) enough || killed; serve ;;
     outgrown-worker) until enough; do sleep 1; done; serve ;;
   esac
   echo 'another instance holds /work/lock'; exit 1
@@ -36,7 +38,7 @@ case $config in fragile | leaks | leaks-once | outgrown*)
   rm /work/up
   case $config in
     fragile) exit 1 ;;
-    outgrown*) enough || exit 1 ;;
+    outgrown*) enough || killed ;;
     *) exec tail /dev/zero ;;
   esac
 esac

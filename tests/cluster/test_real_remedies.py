@@ -85,7 +85,7 @@ class TestAJobThatFails:
     def test_is_told_with_what_its_container_said_also_when_its_pod_is_gone(self, story):
         namespace = story.namespace()
         _job(story, namespace)
-        story.until(lambda: story.cluster.get("Job", namespace, "reindex")["status"].get("failed"), "it does not fail")
+        story.until(lambda: "BackoffLimitExceeded" in str(story.cluster.get("Job", namespace, "reindex")["status"]))
 
         story.fire(story.alert(namespace, alertname="KubeJobFailed", deployment="", job_name="reindex"))
         incident = story.until_word("succeeded", namespace, "reindex", "Job")
@@ -109,12 +109,9 @@ class TestANewVersionThatCrashes:
         story.workload(namespace, "good")
         (first,) = _names(story, namespace)
         story.until(lambda: _age_s(story, namespace, first) > DEADLINE_S + 1)
-        _version(
-            story,
-            namespace,
-            ["sh", "-c", _command(story, namespace).replace(CONFIG, "config=fragile")],
-            by="akeso-test",
-        )
+        # It serves long enough for its rollout to be over before it dies.
+        worse = _command(story, namespace).replace(CONFIG, "config=fragile").replace("-ge 3", "-ge 6")
+        _version(story, namespace, ["sh", "-c", worse], by="akeso-test")
         pod = story.looping(namespace)
         story.until(lambda: _names(story, namespace) == {pod}, "the former version still serves")
         assert not story.serves("Deployment", namespace)
