@@ -14,8 +14,8 @@ FAST = 20.0  # how many times faster than in life the broker's back-off runs
 EVICTED = ["patch pods executor-restart-pod", "create pods/eviction executor-restart-pod"]
 # A life: serve until three probes have seen it, then do what the configuration says, and leave a lock behind that lasts
 # as long as the pod. `tail` keeps in memory a line that never ends, or as much as it is to print. What has outgrown its
-# limit needs 40 MB from then on: it dies of that, a moment later, so that the runtime has heard of the kill; or a worker
-# of its does, which it starts again.
+# limit needs 40 MB from then on: it dies of that, a moment later, when the runtime has heard of the kill; or a worker
+# dies, which it starts again.
 CONFIG = "config=$(cat /etc/app/config)"
 _SCRIPT = f"""{CONFIG}
 enough() {{ head -c 40000000 /dev/zero | tail -c 40000000 > /dev/null; }}

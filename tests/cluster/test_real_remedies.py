@@ -29,7 +29,7 @@ class TestAContainerThatHasOutgrownItsMemory:
         story.workload(namespace, "outgrown-worker")
         (pod,) = _names(story, namespace)
         story.until(lambda: _killed(story, namespace) and _running(story, namespace), "it is not running again")
-        assert not story.serves("Deployment", namespace)
+        story.until(lambda: not story.serves("Deployment", namespace), "it still serves")
 
         alert = story.alert(namespace, alertname="KubeDeploymentReplicasMismatch")
         story.fire(alert)
@@ -114,7 +114,7 @@ class TestANewVersionThatCrashes:
         _version(story, namespace, ["sh", "-c", worse], by="akeso-test")
         pod = story.looping(namespace)
         story.until(lambda: _names(story, namespace) == {pod}, "the former version still serves")
-        assert not story.serves("Deployment", namespace)
+        story.until(lambda: not story.serves("Deployment", namespace), "it still serves")
 
         alert = _alert(story, namespace, pod)
         _fire(story, alert)
