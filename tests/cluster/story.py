@@ -14,18 +14,19 @@ FAST = 20.0  # how many times faster than in life the broker's back-off runs
 EVICTED = ["patch pods executor-restart-pod", "create pods/eviction executor-restart-pod"]
 # A life: serve until three probes have seen it, then do what the configuration says, and leave a lock behind that lasts
 # as long as the pod. `tail` keeps in memory a line that never ends, or as much as it is to print. What has outgrown its
-# limit needs 40 MB from then on: it dies of that, a moment later, when the runtime has heard of the kill; or a worker
-# dies, which it starts again.
+# limit needs 40 MB from then on and dies of that, a moment later, when the runtime has heard of the kill. If it is
+# careful it does so once, and before it tries again it reads in its cgroup whether it may have more.
 CONFIG = "config=$(cat /etc/app/config)"
 _SCRIPT = f"""{CONFIG}
 enough() {{ head -c 40000000 /dev/zero | tail -c 40000000 > /dev/null; }}
+most() {{ cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max; }} 2> /dev/null
 killed() {{ sleep 1; exit 1; }}
 serve() {{ touch /work/up; trap 'exit 0' TERM; sleep 1000000 & wait; exit; }}
 if [ -e /work/lock ]; then
   case $config in
     leaks) exec tail /dev/zero ;;
     outgrown) enough || killed; serve ;;
-    outgrown-worker) until enough; do sleep 1; done; serve ;;
+    outgrown-careful) until [ "$(most)" -gt 33554432 ]; do sleep 0.5; done; enough || killed; serve ;;
   esac
   echo 'another instance holds /work/lock'; exit 1
 fi

@@ -26,7 +26,7 @@ def _nothing_broke(story):
 class TestAContainerThatHasOutgrownItsMemory:
     def test_and_runs_gets_half_more_in_place(self, story):
         namespace = story.namespace()
-        story.workload(namespace, "outgrown-worker")
+        story.workload(namespace, "outgrown-careful")
         (pod,) = _names(story, namespace)
         story.until(lambda: _killed(story, namespace) and _running(story, namespace), "it is not running again")
         story.until(lambda: not story.serves("Deployment", namespace), "it still serves")
