@@ -9,6 +9,7 @@ import pytest
 from shared import clock
 from shared.dev.cluster_budget import is_ready
 from shared.dev.rules import real_ms
+from tests.cluster.api import until
 from tests.cluster.real import IMAGE
 from tests.cluster.story import CONFIG, states
 
@@ -52,7 +53,9 @@ class TestAContainerThatHasOutgrownItsMemory:
         assert _killed(story, namespace)
 
         alert = _alert(story, namespace, pod)
-        _fire(story, alert, looks=2)
+        # Neither triage nor the executor looks in the second in which it runs: the plan would be another one.
+        story.gate.before("Pod", "list", lambda: until(lambda: not _running(story, namespace)), times=2)
+        story.fire(alert)
         story.until_word("succeeded", namespace)
         story.until(lambda: pod not in _names(story, namespace) and story.on(namespace, ready=True), "no fresh pod")
         incident = _verified(story, namespace, alert, RAISED_SOAK_S)
@@ -117,7 +120,7 @@ class TestANewVersionThatCrashes:
         story.until(lambda: not story.serves("Deployment", namespace), "it still serves")
 
         alert = _alert(story, namespace, pod)
-        _fire(story, alert)
+        story.fire(alert)
         story.until_word("succeeded", namespace)
         story.until(lambda: story.serves("Deployment", namespace), "the former version does not come back")
         incident = _verified(story, namespace, alert)
@@ -156,7 +159,7 @@ class TestANewVersionThatCrashes:
         story.pass_(901, step=301)  # before that the alert does not fire, and whoever rolled it out may be at work
 
         alert = _alert(story, namespace, pod)
-        _fire(story, alert)
+        story.fire(alert)
         story.until_word("succeeded", namespace)
         story.until(lambda: _names(story, namespace) == good, lambda: str(_names(story, namespace)))
         incident = _verified(story, namespace, alert)
@@ -243,12 +246,6 @@ def _alert(story, namespace, pod):
     return story.alert(namespace, alertname="KubePodCrashLooping", pod=pod, container="app", reason="CrashLoopBackOff")
 
 
-def _fire(story, alert, looks=1):
-    for _ in range(looks):
-        story.look_while_it_waits(alert.labels["namespace"], alert.labels["pod"])
-    story.fire(alert)
-
-
 def _verified(story, namespace, alert, soak_s=SOAK_S):
     """Let it resolve and the soak pass: the incident, of which the verdict is the last word."""
     story.resolve(alert)
@@ -292,7 +289,7 @@ def _restarts(story, namespace):
 
 
 def _running(story, namespace):
-    return all("running" in state["state"] for state in _all_states(story, namespace))
+    return any("running" in state["state"] for state in _all_states(story, namespace))
 
 
 def _killed(story, namespace):
