@@ -1,4 +1,4 @@
-"""The emulated StatefulSets and bare ReplicaSets: as many pods as wanted, and names that are free once a pod is gone."""
+"""The emulated StatefulSets and bare ReplicaSets: as many pods as wanted; a name is free once its pod is gone."""
 
 import pytest
 
