@@ -180,7 +180,14 @@ def _ill(facts: Facts, seen: Containers, params: IncreaseResourcesParams) -> lis
     all_ = params.resource == "cpu" or not killed
     ill = [pod for pod in seen.pods if all_ or pod.uid in killed]
     able = all(any(_resizable(one, params) for one in pod.containers) for pod in ill)
+    able = able and not {pod.uid for pod in ill} & _loops(facts, params.container)
     return sorted(ill, key=lambda pod: pod.name) if able and len(ill) <= _PODS else []
+
+
+def _loops(facts: Facts, container: str) -> set[str]:
+    """Uids of the pods in which it dies again and again: by turns it runs and waits, and each look would see another."""
+    return {pod.uid for pod in facts.pods for state in pod.containers if state.name == container
+            and (state.waiting == "CrashLoopBackOff" or (state.crashed and state.restarts > 1))}  # fmt: skip
 
 
 def _resizable(one: LiveContainer, params: IncreaseResourcesParams) -> bool:

@@ -31,8 +31,8 @@ def live(number, limits=None, requests=None, **more):
     return {"name": f"web-{number:02}", "uid": f"u-{number}", "node": "n1", "containers": [one]}
 
 
-def killed(number, *, reason="OOMKilled", name=NAME):
-    state = ContainerState(name=name, terminated=reason, restarts=2)
+def killed(number, *, reason="OOMKilled", name=NAME, crashed=False):
+    state = ContainerState(name=name, terminated=reason, restarts=2, crashed=crashed)
     return PodFacts(name=f"web-{number:02}", uid=f"u-{number}", containers=(state,))
 
 
@@ -143,9 +143,19 @@ class TestInPlace:
             in_place(live(1, plain=False)),
             in_place(live(1, running=False)),
             in_place(live(1), live(2, running=False), ill=[killed(1), killed(2)]),
+            in_place(live(1), live(2), ill=[killed(1), killed(2, crashed=True)]),
             in_place(),
         ],
-        ids=["too many", "more than are listed", "an old node", "something else", "waits", "one of two waits", "none"],
+        ids=[
+            "too many",
+            "more than are listed",
+            "an old node",
+            "something else",
+            "waits",
+            "one of two waits",
+            "runs between two kills",
+            "none",
+        ],
     )
     def test_is_by_the_template_otherwise(self, made):
         assert [write.sub for write in made.writes] == ["", ""]
