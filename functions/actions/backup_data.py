@@ -36,6 +36,8 @@ class BackupData(Action):
         Rule("snapshot.storage.k8s.io", "volumesnapshots", ("get", "create")),
     )
     cooldown_s = 900
+    proof = "real workload"
+    proved_by = "tests/cluster/test_real_storage.py::TestABackup::test_is_the_declared_one_and_can_be_read"
     soak_s = 60
     run_s = 3600
     examples: ClassVar = (

@@ -46,6 +46,11 @@ class CleanupStorage(Action):
     details = ("claim", "runs")
     rbac = (Rule("batch", "jobs", ("get", "create")),)
     cooldown_s = 900
+    proof = "real workload"
+    proved_by = (
+        "tests/cluster/test_real_storage.py::TestAFullVolume"
+        "::test_is_cleaned_by_the_image_of_the_product_and_its_workload_writes_again"
+    )
     soak_s = 60
     run_s = 1500
     examples: ClassVar = (

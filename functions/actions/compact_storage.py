@@ -27,6 +27,11 @@ class CompactStorage(Action):
     details = ("tasks", "runs")
     rbac = (Rule("batch", "jobs", ("get", "create")), Rule("batch", "cronjobs", ("get",)))
     cooldown_s = 900
+    proof = "real workload"
+    proved_by = (
+        "tests/cluster/test_real_storage.py::TestAVolumeWithoutAnInodeLeft"
+        "::test_is_compacted_as_declared_and_its_workload_writes_again"
+    )
     soak_s = 60
     run_s = 3600
     examples: ClassVar = (

@@ -47,7 +47,7 @@ class World:
     embedded one. `home` is the namespace of the stop and policy ConfigMaps; with `accounts` each function that it names
     logs in by that kubeconfig, and the others have none. `people` are names and tokens of those whom that cluster knows
     for the audience `akeso`; the emulated one knows `PEOPLE`. `speed` is how fast clock time runs. `sync` makes the
-    broker answer like the in-memory channel.
+    broker answer like the in-memory channel. `image` is what Jobs of the product's own run, where real nodes have it.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class World:
         watch: Callable[[str, str, float], None] | None = None,
         pinging: bool = True,
         people: dict[str, str] | None = None,
+        image: str = "akeso:dev",
     ) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -93,7 +94,7 @@ class World:
                                token=self.secret("ticket-token"), on_change=on_ticket)  # fmt: skip
         self.catalogue = Catalogue(actions) if actions else Catalogue.home()
         objects = render.render(
-            "dev", image="akeso:dev", alertmanager="http://alertmanager:9093", redis_secret="redis",  # noqa: S106
+            "dev", image=image, alertmanager="http://alertmanager:9093", redis_secret="redis",  # noqa: S106
             catalogue=self.catalogue, tenant=TENANT, cluster=CLUSTER,
         )  # fmt: skip
         routes = render.triggers_and_services(objects)

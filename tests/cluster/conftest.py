@@ -6,6 +6,7 @@ import pytest
 from shared.action.catalogue import Catalogue
 from tests.cluster.api import Api
 from tests.cluster.keeper import Keeper
+from tests.cluster.rig.image import IMAGE
 from tests.cluster.story import FAST, Story
 from tests.flows.harness import a_world
 
@@ -49,7 +50,7 @@ def keeper(api):
 @pytest.fixture(scope="module")
 def real_world(api, kubeconfig, tmp_path_factory):
     """The product on the real cluster, each function under its own account; time runs as in life between moves."""
-    with a_world(tmp_path_factory.mktemp("real") / "world", kubeconfig=kubeconfig, speed=FAST) as world:
+    with a_world(tmp_path_factory.mktemp("real") / "world", kubeconfig=kubeconfig, speed=FAST, image=IMAGE) as world:
         world.pace(1)
         yield world
 
