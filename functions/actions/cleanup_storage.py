@@ -106,8 +106,8 @@ def _unreadable(name: str, claim: Claim) -> Refusal | None:
 
 
 def _holder(claim: Claim) -> Mount | None:
-    """The pod whose files they are, for all that is known."""
-    return claim.mounts[0] if claim.mounts else None
+    """The pod whose files they are, for all that is known: one that waits for a node has written none."""
+    return next((one for one in claim.mounts if one.node), claim.mounts[0] if claim.mounts else None)
 
 
 def _job(name: str, claim: Claim, *, dry_run: bool) -> dict[str, Any]:

@@ -123,6 +123,12 @@ class TestWhere:
         assert term == {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["n1"]}]}
         assert made["tolerations"] == [{"operator": "Exists"}]
 
+    def test_it_runs_is_not_asked_of_a_pod_that_waits_for_a_node_itself(self):
+        made = pod(mounts=(Mount(name="waits", uid="u", user=5), DB))
+
+        assert made["securityContext"]["runAsUser"] == 999
+        assert "n1" in str(made["affinity"])
+
     @pytest.mark.parametrize(
         "changes",
         [{}, {"mounts": (Mount(name="x", uid="u"),)}, {"mounts": (DB,), "access_modes": ("ReadWriteMany",)}],

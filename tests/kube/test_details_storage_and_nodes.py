@@ -71,6 +71,15 @@ class TestClaim:
 
         assert (mount.user, mount.group, mount.fs_group) == said
 
+    def test_is_written_on_by_the_container_that_mounts_it(self):
+        pod = seen.pod("has", volumes=[{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}])
+        proxy = {"name": "proxy", "securityContext": {"runAsUser": 1337}, "volumeMounts": [{"name": "certs"}]}
+        app = {"name": "app", "securityContext": {"runAsUser": 5}, "volumeMounts": [{"name": "v"}]}
+        pod["spec"]["containers"] = [proxy, app]
+        (mount,) = claim.look(seen.Table({"Pod": [pod]}), seen.DATA, seen.claim()).mounts
+
+        assert mount.user == 5
+
     def test_shows_a_declaration_whole_or_as_one_that_cannot_be_read(self):
         notes = [claim.look(seen.Table({}), seen.DATA, seen.claim(cleanup="x" * size)).notes for size in (1024, 5000)]
 

@@ -36,7 +36,7 @@ def look(kube: Reader, scope: Scope, found: Object) -> Claim:
         conditions=conditions(found, _CONDITIONS),
         access_modes=_words(spec.get("accessModes"))[:_MODES],
         volume_mode=word(spec.get("volumeMode")),
-        mounts=within((_mount(pod) for pod in kube.list("Pod", scope.namespace) if _has(pod, scope.name)),
+        mounts=within((_mount(pod, scope.name) for pod in kube.list("Pod", scope.namespace) if _has(pod, scope.name)),
                       _MOUNTS, _ROOM),
         snapshot_class=_snapshot_class(kube, part(known).get("provisioner")),
         notes=_notes(found),
@@ -53,18 +53,22 @@ def _words(value: Any) -> tuple[str, ...]:
 
 
 def _has(pod: Object, claim: str) -> bool:
-    """Whether a pod that is not over has it: by its name, or as the volume that was made for this pod alone."""
+    return word(part(pod, "status").get("phase")) not in OVER and bool(_volumes(pod, claim))
+
+
+def _volumes(pod: Object, claim: str) -> set[str]:
+    """The pod's own names for it: by the claim's name, or as the volume that was made for this pod alone."""
     own = f"{meta(pod).get('name')}-"
-    return word(part(pod, "status").get("phase")) not in OVER and any(
-        part(volume, "persistentVolumeClaim").get("claimName") == claim
-        or (bool(part(volume, "ephemeral")) and own + str(volume.get("name")) == claim)
+    return {
+        str(volume.get("name"))
         for volume in dicts(part(pod, "spec").get("volumes"))
-    )
+        if part(volume, "persistentVolumeClaim").get("claimName") == claim
+        or (bool(part(volume, "ephemeral")) and own + str(volume.get("name")) == claim)
+    }
 
 
-def _mount(pod: Object) -> Mount:
-    first = dicts(part(pod, "spec").get("containers"))[:1]
-    as_whom = {**part(pod, "spec", "securityContext"), **part(first[0] if first else {}, "securityContext")}
+def _mount(pod: Object, claim: str) -> Mount:
+    as_whom = {**part(pod, "spec", "securityContext"), **part(_writer(pod, claim), "securityContext")}
     return Mount(
         name=name(meta(pod).get("name")),
         uid=name(meta(pod).get("uid")),
@@ -74,6 +78,15 @@ def _mount(pod: Object) -> Mount:
         group=_id(as_whom.get("runAsGroup")),
         fs_group=_id(as_whom.get("fsGroup")),
     )
+
+
+def _writer(pod: Object, claim: str) -> Object:
+    """The container whose files are on it: a proxy beside it, which may stand before it, has a user of its own."""
+    volumes, containers = _volumes(pod, claim), dicts(part(pod, "spec").get("containers"))
+    mounted = (
+        one for one in containers if any(str(at.get("name")) in volumes for at in dicts(one.get("volumeMounts")))
+    )
+    return next(mounted, containers[0] if containers else {})
 
 
 def _id(value: Any) -> int | None:

@@ -17,6 +17,7 @@ CNI: Final = Path("/usr/lib/cni")
 PACKAGES: Final = {  # of Debian, by what they bring
     "containerd": "containerd", "runc": "runc", "nft": "nftables", "ip": "iproute2", "nsenter": "util-linux",
     "unshare": "util-linux", "mount": "mount", "busybox": "busybox-static",
+    "losetup": "mount", "mke2fs": "e2fsprogs",
 }  # fmt: skip
 _GO: Final = (1, 26)
 _ROOM: Final = 2 * 2**30
@@ -31,6 +32,8 @@ def check() -> None:
     missing += [f"Debian's {packages[name]}" for name in packages if not shutil.which(name, path=_path())]
     if not (CNI / "bridge").exists():
         missing.append("Debian's containernetworking-plugins")
+    if not Path("/dev/loop-control").exists():
+        missing.append("loop devices")
     if _go_version() < _GO:
         missing.append("Go {}.{} or newer".format(*_GO))
     if shutil.disk_usage(tempfile.gettempdir()).free < _ROOM:
