@@ -46,6 +46,15 @@ class ExpandPvc(Action):
     rbac = (Rule("", "persistentvolumeclaims", ("patch",)),)
     cooldown_s = 900
     soak_s = 60
+    proof = "real workload"
+    proved_by = (
+        "tests/cluster/test_real_storage.py::TestAFullVolumeThatMayGrow"
+        "::test_grows_by_a_step_under_its_workload_which_writes_again"
+    )
+    unproved = (
+        "a CSI driver with its resizer, because the proxies serve no Go module of the host-path one; what grew was of a"
+        " FlexVolume driver, which the kubelet asks to resize"
+    )
     examples: ClassVar = (
         Example("a volume that fills up", _facts(), {}, writes=2),
         Example("as far as the limit range goes", _facts({"claim": _GIB + 300 * _MIB}), {"percent": 100}, writes=2),

@@ -40,12 +40,12 @@ def disk(content: Mapping[str, File | str], *, mebibytes: int, inodes: int = 128
         _run("losetup", "--detach", device)
 
 
-def volume(api: Api, name: str, device: str, node: str, size: str) -> Object:
-    """A volume on that device of that node, for whichever claim names it."""
+def volume(api: Api, name: str, source: Object, node: str, size: str) -> Object:
+    """A volume of that source on that node, for whichever claim asks for its class."""
     here = [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]
     spec = {
         "capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"], "storageClassName": name,
-        "persistentVolumeReclaimPolicy": "Retain", "local": {"path": device, "fsType": "ext4"},
+        "persistentVolumeReclaimPolicy": "Retain", **source,
         "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": here}]}},
     }  # fmt: skip
     body = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": spec}

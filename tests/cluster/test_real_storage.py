@@ -17,6 +17,7 @@ from tests.cluster.disk import USER, File, disk, volume
 from tests.cluster.in_pods import NODE, bring
 from tests.cluster.real import IMAGE
 from tests.cluster.rig.image import IMAGE as OWN
+from tests.cluster.rig.node import DRIVER
 from tests.cluster.story import states
 from tests.flows.test_volumes import filling
 
@@ -33,7 +34,8 @@ KEPT = {
     "cache/tmp/wal.log": "../../db/wal.log", "cache/tmp/db": "../../db", "cache/tmp/all": "/",
 }  # fmt: skip
 # Each fills its volume up, and from then on is ready exactly as long as what it writes gets there.
-_FILLS_BLOCKS = """until ! dd if=/dev/zero bs=64k count=1 status=none >> /data/db/journal; do :; done
+_FILLS_BLOCKS = """mkdir -p /data/db
+until ! dd if=/dev/zero bs=64k count=1 status=none >> /data/db/journal; do :; done
 while true; do
   if dd if=/dev/zero of=/data/db/record bs=64k count=8 status=none; then touch /work/up; else rm -f /work/up; fi
   sleep 0.5
@@ -65,10 +67,16 @@ def claim(story):
     """Makes a claim with a disk of that content, on the node that has our image; its namespace."""
     with ExitStack() as made:
 
-        def make(content, name="data", namespace="", *, mebibytes=4, inodes=128, **notes):
+        def make(content, name="data", namespace="", *, mebibytes=4, inodes=128, grows=False, **notes):
             namespace = namespace or story.namespace()
-            device = made.enter_context(disk(content, mebibytes=mebibytes, inodes=inodes))
-            volume(story.api_server, f"{namespace}-{name}", device, NODE, f"{mebibytes}Mi")
+            if grows:
+                story.cluster.storage_class(f"{namespace}-{name}")
+                options = {"disk": f"{namespace}-{name}", "size": f"{mebibytes}m"}
+                source = {"flexVolume": {"driver": DRIVER, "options": options}}
+            else:
+                device = made.enter_context(disk(content, mebibytes=mebibytes, inodes=inodes))
+                source = {"local": {"path": device, "fsType": "ext4"}}
+            volume(story.api_server, f"{namespace}-{name}", source, NODE, f"{mebibytes}Mi")
             made.callback(story.api_server, "DELETE", f"/api/v1/persistentvolumes/{namespace}-{name}")
             story.cluster.claim(namespace, name, f"{mebibytes}Mi", f"{namespace}-{name}", notes)
             story.until(lambda: story.cluster.get(CLAIM, namespace, name)["status"]["phase"] == "Bound")
@@ -198,6 +206,26 @@ class TestAVolumeWithoutAnInodeLeft:
         assert story.tickets(incident) == []
 
 
+class TestAFullVolumeThatMayGrow:
+    def test_grows_by_a_step_under_its_workload_which_writes_again(self, story, claim):
+        namespace = claim({}, grows=True)
+        pod = _workload(story, namespace, _FILLS_BLOCKS)
+        story.until(lambda: _FULL in _log(story, namespace, pod), "the volume never gets full")
+        assert not story.on(namespace, ready=True)
+        assert _mebibytes(story, namespace, pod) == 4
+
+        alert = filling(namespace)
+        story.fire(alert)
+        incident = _ended(story, namespace, "succeeded", _has_grown)
+        story.until(lambda: story.on(namespace, ready=True), "the workload never writes again")
+        _verified(story, namespace, alert)
+
+        assert _mebibytes(story, namespace, pod) == 5
+        assert states(story.cluster.get("Pod", namespace, pod))[0]["restartCount"] == 0
+        assert story.effects(namespace) == [f"patch persistentvolumeclaims {executor_name('expand_pvc')}"]
+        assert story.tickets(incident) == []
+
+
 def _workload(story, namespace, script, as_whom=OWNER, claims=("data",)):
     """A Deployment `web` that has the claims, at paths of their names, and does what the script says; its pod runs."""
     probe = {"exec": {"command": ["test", "-e", "/work/up"]}, "periodSeconds": 1}
@@ -249,6 +277,12 @@ def _files(story, namespace, pod):
     return set(_exec(story, namespace, pod, "sh", "-c", find).splitlines())
 
 
+def _mebibytes(story, namespace, pod):
+    """How large its file system is."""
+    blocks, size = _exec(story, namespace, pod, "stat", "-f", "-c", "%b %S", "/data").split()
+    return int(blocks) * int(size) / (1 << 20)
+
+
 def _exec(story, namespace, pod, *command):
     folder = story.keeper.folder
     kubectl = [folder / "bin/kube", "kubectl", "--kubeconfig", folder / "admin.yaml", "-n", namespace]
@@ -265,17 +299,22 @@ def _ran(story, namespace):
     return state
 
 
-def _ended(story, namespace, word):
-    """Let the Job come to its end, and then let the sweeper look until the audit has that word; the incident."""
+def _jobs_are_over(story, namespace):
+    jobs = story.cluster.all("Job", namespace)
+    return jobs and all(one["status"].get("completionTime") or one["status"].get("failed") for one in jobs)
 
-    def over():
-        jobs = story.cluster.all("Job", namespace)
-        return jobs and all(one["status"].get("completionTime") or one["status"].get("failed") for one in jobs)
+
+def _has_grown(story, namespace):
+    return story.cluster.get(CLAIM, namespace, "data")["status"]["capacity"]["storage"] == "5Mi"
+
+
+def _ended(story, namespace, word, over=_jobs_are_over):
+    """Wait for the end in the cluster, and then let the sweeper look until the audit has that word; the incident."""
 
     def why():
         return f"{word}: {story.pods(namespace)} {story.audit(story.incident(namespace, 'data', CLAIM))}"
 
-    story.until(over, why)
+    story.until(lambda: over(story, namespace), why)
     for _ in range(6):
         story.settle()
         incident = story.incident(namespace, "data", CLAIM)

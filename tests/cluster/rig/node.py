@@ -1,6 +1,7 @@
 """One real node: containerd, kubelet and kube-proxy in a network of its own, and the images that it may run."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -9,6 +10,7 @@ from tests.cluster.rig.needs import CNI
 from tests.cluster.rig.plane import Part
 
 PAUSE: Final = "akeso.test/pause:1"
+DRIVER: Final = "akeso.test/disk"  # of volumes that grow
 # Where programs write that no flag can move: covered by mounts that end with the cluster.
 COVERED: Final = ("/run/netns", "/run/containerd", "/var/lib/cni", "/var/lib/kubelet", "/var/log/containers")
 
@@ -34,6 +36,10 @@ def parts(node: Node, folder: Path, kube: Path, cgroup: str) -> list[Part]:
     nowhere = 'server = "http://127.0.0.1:1"\n[host."http://127.0.0.1:1"]\n  capabilities = ["pull", "resolve"]\n'
     (home / "hosts/_default/hosts.toml").write_text(nowhere)
     (home / "resolv.conf").touch()
+    driver = home / "plugins" / DRIVER.replace("/", "~") / DRIVER.rpartition("/")[2]
+    driver.parent.mkdir(parents=True)
+    shutil.copy(Path(__file__).with_name("disk.sh"), driver)
+    driver.chmod(0o755)
     (home / "cni/10-pods.conflist").write_text(json.dumps(_network(home, node)))
     (home / "containerd.toml").write_text(_CONTAINERD.format(home=home, pause=PAUSE, cni=CNI))
     (home / "kubelet.json").write_text(json.dumps(_kubelet(home, folder, cgroup)))
