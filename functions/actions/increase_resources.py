@@ -185,7 +185,7 @@ def _ill(facts: Facts, seen: Containers, params: IncreaseResourcesParams) -> lis
 
 
 def _loops(facts: Facts, container: str) -> set[str]:
-    """Uids of the pods in which it dies again and again: by turns it runs and waits, and each look would see another."""
+    """Uids of the pods in which it dies again and again: by turns it runs and waits, as one may happen to look."""
     return {pod.uid for pod in facts.pods for state in pod.containers if state.name == container
             and (state.waiting == "CrashLoopBackOff" or (state.crashed and state.restarts > 1))}  # fmt: skip
 
