@@ -23,6 +23,7 @@ class NotifyOnly(Action):
     kind = "none"
     scopes = get_args(ScopeKind)
     Params = NotifyOnlyParams
+    unproved = "anything on nodes: it asks the cluster nothing"
     examples: ClassVar = (
         Example("without words of its own", _FACTS, {}),
         Example("with a message", _FACTS, {"message": "the volume is 95 % full"}),

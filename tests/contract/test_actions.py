@@ -336,6 +336,7 @@ class TestPage:
     @every_action
     def test_says_real_workload_only_with_the_test_that_shows_it(self, action):
         assert (action.proof == "real workload") == bool(action.proved_by)
+        assert action.proof == "real workload" or action.unproved
         if action.proved_by:
             file, *names = action.proved_by.split("::")
             assert names
