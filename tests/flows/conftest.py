@@ -1,5 +1,6 @@
 import pytest
 
+from shared.dev.cluster import Cluster
 from tests.flows.harness import Scene, a_world
 from tests.flows.trap import Trap
 
@@ -25,6 +26,14 @@ def scene(shared_world):
     story = Scene(shared_world)
     yield story
     story.end()
+
+
+@pytest.fixture
+def emulated(scene):
+    """What only emulated pods and autoscalers do when they are told."""
+    if not isinstance(scene.cluster, Cluster):
+        pytest.skip("real pods do not become unready when told, and there are no metrics here")
+    return scene
 
 
 @pytest.fixture

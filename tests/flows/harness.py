@@ -22,6 +22,7 @@ from shared.action.catalogue import Catalogue
 from shared.dev.world import CLUSTER, PEOPLE, TENANT, World
 from tests.cluster.api import Api
 from tests.cluster.real import RealCluster
+from tests.flows.emitted import EMITTED
 
 PATIENCE_S = 40.0
 # Stories follow each other fast in so small a world: twenty of them, or five patients at once, would be a storm.
@@ -33,6 +34,9 @@ FEW = {
 }  # fmt: skip
 SLOWER = 4  # a real container takes its time to start
 ZERO = "0001-01-01T00:00:00Z"
+OBJECTS = {
+    "deployment", "daemonset", "job_name", "pod", "horizontalpodautoscaler", "persistentvolumeclaim", "node", "instance",
+}  # fmt: skip
 _numbers = itertools.count(1)
 
 
@@ -126,11 +130,16 @@ class Scene:
 
     def alert(self, namespace: str, name: str = "web", *, alertname: str = "KubeDeploymentBelowMinimum",
               **labels: str) -> Sent:  # fmt: skip
-        named = {} if "pod" in labels else {"deployment": name}
+        """As its rule sends it, where that is known. It is about that Deployment, unless labels name another object."""
+        rule = EMITTED.get(alertname, {"severity": "warning", "job": "kube-state-metrics"})
+        named = {"deployment": name} if name and not OBJECTS & set(labels) else {}
         all_labels = {
-            "alertname": alertname, "namespace": namespace, "severity": "warning", "job": "kube-state-metrics",
-            **named, **labels,
-        }  # fmt: skip
+            "alertname": alertname,
+            **rule,
+            **({"namespace": namespace} if namespace else {}),
+            **named,
+            **labels,
+        }
         return Sent(all_labels, clock.iso(clock.now_ms()), secrets.token_hex(8))
 
     def fire(self, *alerts: Sent, truncated: int = 0) -> int:
@@ -293,6 +302,13 @@ class Scene:
         self.until_word("verified", namespace)
         self.settle()
         return incident, attempt
+
+    def cured(self, alert: Sent, namespace: str, name: str = "web", kind: str = "Deployment", *, soak_s: int) -> None:
+        """Its alert is resolved, and so much later it is verified."""
+        self.resolve(alert)
+        self.until_word("resolved", namespace, name, kind)
+        self.pass_(soak_s, step=soak_s)
+        self.until_word("verified", namespace, name, kind)
 
     def until_told(self, incident: str) -> dict[str, Any]:
         """Tick until a person has a ticket about it."""

@@ -11,7 +11,7 @@ class TestAFailedJob:
         scene.cluster.job(namespace, "reindex", {"emulator.akeso.dev/job": "fail"})
         scene.until(lambda: scene.cluster.get("Job", namespace, "reindex").get("status", {}).get("failed"))
 
-        scene.fire(scene.alert(namespace, alertname="KubeJobFailed", deployment="", job_name="reindex"))
+        scene.fire(scene.alert(namespace, alertname="KubeJobFailed", job_name="reindex"))
         incident = scene.until_word("succeeded", namespace, "reindex", kind="Job")
         scene.until_told(incident)
 

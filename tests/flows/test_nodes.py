@@ -36,9 +36,8 @@ def _make(scene, name, **more):
 
 
 def _alert(scene, node, alertname, **labels):
-    alert = scene.alert("monitoring", alertname=alertname, node=node, **labels)
-    del alert.labels["deployment"]
-    return alert
+    named = "instance" if alertname.startswith("Node") else "node"  # what a node's own exporter tells has no other
+    return scene.alert("", alertname=alertname, **{named: node, **labels})
 
 
 def _ready(scene, node, *, ready):
@@ -95,7 +94,7 @@ class TestANodeThatIsLost:
     def test_is_cordoned_verified_when_it_is_back_and_lifted_by_the_sweeper(self, scene, pool):
         ill = pool[0]
         _ready(scene, ill, ready=False)
-        alert = _alert(scene, ill, "KubeNodeNotReady", condition="Ready", status="true")
+        alert = _alert(scene, ill, "KubeNodeNotReady")
 
         assert scene.fire(alert) == 200
         incident = _until(scene, ill, "succeeded")
@@ -139,7 +138,7 @@ class TestANodeThatIsLost:
         scene.cluster.edit("Node", "", ill, {"metadata": {"labels": {"akeso.dev/autonomy": None}}})
         _ready(scene, ill, ready=False)
 
-        scene.fire(_alert(scene, ill, "KubeNodeUnreachable", key="node.kubernetes.io/unreachable"))
+        scene.fire(_alert(scene, ill, "KubeNodeUnreachable"))
         _until(scene, ill, "denied")
 
         assert not _cordoned(scene, ill)
@@ -150,7 +149,7 @@ class TestANodeThatNeedsRepair:
         ill = pool[0]
         namespace = _place(scene, ill, replicas=3)
         before = _on(scene, ill)
-        alert = _alert(scene, ill, "NodeRAIDDegraded", device="md0")
+        alert = _alert(scene, ill, "NodeRAIDDegraded")
 
         assert scene.fire(alert) == 200
         incident = _approved(scene, ill)
@@ -173,7 +172,7 @@ class TestANodeThatNeedsRepair:
         scene.cluster.pdb(namespace, "web", {"app": "web"}, min_available=2)
         before = _on(scene, ill)
 
-        scene.fire(_alert(scene, ill, "NodeRAIDDegraded", device="md0"))
+        scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
         incident = _approved(scene, ill)
         _until(scene, ill, "progressing")
         assert _cordoned(scene, ill)
@@ -191,7 +190,7 @@ class TestANodeThatNeedsRepair:
         ill = pool[0]
         namespace = _place(scene, ill)
         scene.cluster.pdb(namespace, "web", {"app": "web"}, min_available=2)
-        scene.fire(_alert(scene, ill, "NodeRAIDDegraded", device="md0"))
+        scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
         _approved(scene, ill)
         _until(scene, ill, "progressing")
 
@@ -206,7 +205,7 @@ class TestANodeThatNeedsRepair:
         ill = pool[0]
         namespace = _place(scene, ill)
         scene.cluster.pdb(namespace, "web", {"app": "web"}, min_available=2)
-        scene.fire(_alert(scene, ill, "NodeRAIDDegraded", device="md0"))
+        scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
         incident = _approved(scene, ill)
         _until(scene, ill, "progressing")
         scene.settle()
@@ -232,7 +231,7 @@ class TestANodeThatNeedsRepair:
         bare = {"metadata": {"name": "bare"}, "spec": {"nodeName": ill, "containers": [{"name": "c", "image": "i:1"}]}}
         scene.cluster.put("Pod", namespace, bare)
 
-        scene.fire(_alert(scene, ill, "NodeRAIDDegraded", device="md0"))
+        scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
         incident = scene.until(lambda: scene.incident_of(f"Node/{ill}"))
         scene.until_told(incident)
 
@@ -245,7 +244,7 @@ class TestANodeThatNeedsRepair:
                "spec": {"nodeName": ill, "containers": [{"name": "c", "image": "i:1"}]}}  # fmt: skip
         scene.cluster.put("Pod", HOME, own)
 
-        scene.fire(_alert(scene, ill, "NodeRAIDDegraded", device="md0"))
+        scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
         incident = scene.until(lambda: scene.incident_of(f"Node/{ill}"))
         scene.until_told(incident)
         scene.cluster.delete("Pod", HOME, own["metadata"]["name"])

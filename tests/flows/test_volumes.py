@@ -1,12 +1,8 @@
 """Volumes that fill up, as kube-prometheus tells of them: what makes room, what is refused, and what is a person's."""
 
 import json
-import secrets
 
 import pytest
-
-from shared import clock
-from tests.flows.harness import Sent
 
 DECLARED = json.dumps([{"path": "cache/tmp", "pattern": "*.log", "older_than": "7d", "at_most_mb": 100}])
 KIND = "PersistentVolumeClaim"
@@ -18,13 +14,8 @@ def _drivers(kubeconfig):
         pytest.skip("no driver of a real cluster made here binds a claim, lets one grow or makes a snapshot")
 
 
-def filling(namespace, alertname="KubePersistentVolumeFillingUp"):
-    labels = {
-        "alertname": alertname, "namespace": namespace, "persistentvolumeclaim": "data", "severity": "critical",
-        "job": "kubelet", "metrics_path": "/metrics", "node": "n1", "instance": "10.0.0.4:10250",
-        "service": "kubelet", "endpoint": "https-metrics", "prometheus": "monitoring/k8s",
-    }  # fmt: skip
-    return Sent(labels, clock.iso(clock.now_ms()), secrets.token_hex(8))
+def filling(scene, namespace, alertname="KubePersistentVolumeFillingUp"):
+    return scene.alert(namespace, alertname=alertname, persistentvolumeclaim="data")
 
 
 def claim(scene, *, grows=False, size="1Gi", autonomy="auto", **notes):
@@ -82,7 +73,7 @@ def run(scene, namespace, action, **params):
 class TestAVolumeThatFillsUp:
     def test_and_may_grow_grows_by_one_step(self, scene):
         namespace = claim(scene, grows=True)
-        alert = filling(namespace)
+        alert = filling(scene, namespace)
         scene.fire(alert)
 
         incident = verified(scene, namespace, alert)
@@ -93,7 +84,7 @@ class TestAVolumeThatFillsUp:
 
     def test_with_declared_files_is_cleaned_and_keeps_its_size(self, scene):
         namespace = claim(scene, grows=True, cleanup=DECLARED)
-        alert = filling(namespace)
+        alert = filling(scene, namespace)
         scene.fire(alert)
 
         verified(scene, namespace, alert)
@@ -111,7 +102,7 @@ class TestAVolumeThatFillsUp:
     def test_of_inodes_with_declared_maintenance_is_compacted_once(self, scene):
         namespace = claim(scene)
         cronjob(scene, namespace, "compact")
-        alert = filling(namespace, "KubePersistentVolumeInodesFillingUp")
+        alert = filling(scene, namespace, "KubePersistentVolumeInodesFillingUp")
         scene.fire(alert)
 
         verified(scene, namespace, alert)
@@ -122,7 +113,7 @@ class TestAVolumeThatFillsUp:
 
     def test_whose_cleaning_helped_nothing_grows_next(self, scene):
         namespace = claim(scene, grows=True, cleanup=DECLARED)
-        scene.fire(filling(namespace))
+        scene.fire(filling(scene, namespace))
         incident = succeeded(scene, namespace)
         scene.pass_(1800)  # it goes on firing
 
@@ -130,7 +121,7 @@ class TestAVolumeThatFillsUp:
 
     def test_that_nothing_is_declared_for_and_that_may_not_grow_is_a_persons(self, scene):
         namespace = claim(scene)
-        scene.fire(filling(namespace))
+        scene.fire(filling(scene, namespace))
         incident = scene.until(lambda: scene.incident(namespace, "data", KIND))
 
         ticket = scene.until_told(incident)
@@ -140,7 +131,7 @@ class TestAVolumeThatFillsUp:
 
     def test_with_errors_is_a_persons_whatever_is_declared(self, scene):
         namespace = claim(scene, grows=True, cleanup=DECLARED)
-        scene.fire(filling(namespace, "KubePersistentVolumeErrors"))
+        scene.fire(filling(scene, namespace, "KubePersistentVolumeErrors"))
         incident = scene.until(lambda: scene.incident(namespace, "data", KIND))
 
         scene.until_told(incident)
@@ -160,13 +151,13 @@ class TestWhatIsRefused:
         namespace = claim(scene, grows=True, resize="file-system-pending")
         scene.cluster.edit(KIND, namespace, "data", {"spec": {"resources": {"requests": {"storage": "2Gi"}}}},
                            manager="akeso-seed")  # fmt: skip
-        scene.fire(filling(namespace))
+        scene.fire(filling(scene, namespace))
 
         self.refused(scene, namespace, "nothing-to-do")
 
     def test_a_declaration_that_leads_out_of_the_volume_is_told(self, scene):
         namespace = claim(scene, cleanup=DECLARED.replace("cache/tmp", "../tmp"))
-        scene.fire(filling(namespace))
+        scene.fire(filling(scene, namespace))
 
         self.refused(scene, namespace, "undeclared")
 
@@ -174,7 +165,7 @@ class TestWhatIsRefused:
         namespace = claim(scene, grows=True)
         limits = [{"type": KIND, "max": {"storage": "1Gi"}}]
         scene.cluster.put("LimitRange", namespace, {"metadata": {"name": "most"}, "spec": {"limits": limits}})
-        scene.fire(filling(namespace))
+        scene.fire(filling(scene, namespace))
 
         self.refused(scene, namespace, "quota")
 
@@ -183,7 +174,7 @@ class TestWhatIsRefused:
 class TestAGrowthThatDoesNotArrive:
     def test_fails_by_its_deadline_and_says_which_restart_would_end_it(self, scene):
         namespace = claim(scene, grows=True, resize="file-system-pending")
-        scene.fire(filling(namespace))
+        scene.fire(filling(scene, namespace))
         incident = scene.until(lambda: scene.incident(namespace, "data", KIND))
         scene.settle()
 

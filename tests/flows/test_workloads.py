@@ -2,7 +2,6 @@
 
 import pytest
 
-from shared.dev.cluster import Cluster
 from shared.dev.cluster_budget import is_ready
 from shared.dev.cluster_pods import BEHAVIOUR, NEEDS_MEMORY, READY_AFTER
 
@@ -35,13 +34,6 @@ def command(scene, namespace):
     return container.get("command", [])
 
 
-def verify(scene, alert, namespace, name="web", kind="Deployment", soak_s=121):
-    scene.resolve(alert)
-    scene.until_word("resolved", namespace, name, kind)
-    scene.pass_(soak_s, step=soak_s)
-    scene.until_word("verified", namespace, name, kind)
-
-
 class TestAVersionThatDoesNotBecomeReady:
     def test_goes_back_to_the_last_good_one(self, emulated):
         namespace, alert = stuck(emulated)
@@ -52,7 +44,7 @@ class TestAVersionThatDoesNotBecomeReady:
         assert "exit 1" not in str(command(emulated, namespace))
         assert emulated.ready(namespace) == 2
         assert "command" not in str(emulated.audit(incident))  # no template ever leaves the cluster
-        verify(emulated, alert, namespace)
+        emulated.cured(alert, namespace, soak_s=121)
         assert emulated.record(incident)["state"] == "closed"
 
     def test_of_git_is_left_and_told(self, emulated):
@@ -69,14 +61,6 @@ class TestAVersionThatDoesNotBecomeReady:
         assert emulated.writes(namespace) == []
 
 
-@pytest.fixture
-def emulated(scene):
-    """What only emulated pods and autoscalers do when they are told."""
-    if not isinstance(scene.cluster, Cluster):
-        pytest.skip("real pods do not become unready when told, and there are no metrics here")
-    return scene
-
-
 def hpa(scene, *, metrics=True, **labels):
     """A Deployment at the maximum of its autoscaler, and the alert, which names the autoscaler alone."""
     namespace = scene.namespace()
@@ -87,9 +71,7 @@ def hpa(scene, *, metrics=True, **labels):
                  "minReplicas": 1, "maxReplicas": 2},
     })  # fmt: skip
     says(scene, namespace, metrics=metrics, limited=True)
-    alert = scene.alert(namespace, alertname="KubeHpaMaxedOut", horizontalpodautoscaler="web")
-    del alert.labels["deployment"]
-    return namespace, alert
+    return namespace, scene.alert(namespace, alertname="KubeHpaMaxedOut", horizontalpodautoscaler="web")
 
 
 def says(scene, namespace, *, metrics, limited):
@@ -116,7 +98,7 @@ class TestAnAutoscalerAtItsMaximum:
 
         assert bounds(emulated, namespace) == (1, 3)
         assert len(emulated.writes(namespace)) == 1
-        verify(emulated, alert, namespace, soak_s=181)
+        emulated.cured(alert, namespace, soak_s=181)
 
     def test_of_git_is_left_and_told(self, emulated):
         namespace, alert = hpa(emulated, **GITOPS)
@@ -161,9 +143,7 @@ def daemonset(scene, behaviour=""):
     hang = {"metadata": {"annotations": {READY_AFTER: "999999"}}}
     scene.cluster.edit("Pod", namespace, first["metadata"]["name"], hang)
     scene.pass_(901, step=301)
-    alert = scene.alert(namespace, alertname="KubeDaemonSetRolloutStuck", daemonset=name)
-    del alert.labels["deployment"]
-    return namespace, name, alert
+    return namespace, name, scene.alert(namespace, alertname="KubeDaemonSetRolloutStuck", daemonset=name)
 
 
 def pods(scene, namespace):
@@ -184,7 +164,7 @@ class TestADaemonSetThatHangs:
 
         assert not uids(emulated, namespace) & before
         assert all(map(is_ready, pods(emulated, namespace)))
-        verify(emulated, alert, namespace, name, "DaemonSet")
+        emulated.cured(alert, namespace, name, "DaemonSet", soak_s=121)
 
     @pytest.mark.faults  # a minute of waiting
     def test_is_left_at_the_first_that_does_not_come_back(self, emulated):
@@ -238,7 +218,7 @@ class TestAContainerThatIsKilledForItsMemory:
 
         assert limit(emulated, namespace, pod) == "96Mi"
         emulated.until(lambda: emulated.ready(namespace) == 1)
-        verify(emulated, alert, namespace, soak_s=181)
+        emulated.cured(alert, namespace, soak_s=181)
 
     def test_and_waits_to_be_started_again_is_replaced_by_one_that_has_half_more(self, emulated):
         namespace, alert, pod = starving(emulated, "oom")
