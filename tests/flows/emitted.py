@@ -13,12 +13,7 @@ _RECORDED = Path(__file__).parents[1] / "fixtures" / "alerts"
 
 _SENT = {"severity": "warning", "prometheus": "monitoring/k8s"}
 _STATE = {**_SENT, "job": "kube-state-metrics", "instance": "10.4.1.9:8443"}  # honours the metric's own labels
-_NODE = {
-    **_STATE,
-    "namespace": "monitoring",
-    "pod": "kube-state-metrics-5d8f-9lq4z",
-    "container": "kube-rbac-proxy-main",
-}
+_NODE = {**_STATE, "namespace": "monitoring", "pod": "kube-state-metrics-5d8f-9lq4z", "container": "kube-rbac-proxy"}
 _KUBELET = {
     **_SENT, "job": "kubelet", "metrics_path": "/metrics", "node": "n1", "instance": "10.0.0.4:10250",
     "service": "kubelet", "endpoint": "https-metrics",

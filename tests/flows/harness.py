@@ -35,7 +35,8 @@ FEW = {
 SLOWER = 4  # a real container takes its time to start
 ZERO = "0001-01-01T00:00:00Z"
 OBJECTS = {
-    "deployment", "daemonset", "job_name", "pod", "horizontalpodautoscaler", "persistentvolumeclaim", "node", "instance",
+    "deployment", "daemonset", "job_name", "pod", "horizontalpodautoscaler", "persistentvolumeclaim",
+    "node", "instance",
 }  # fmt: skip
 _numbers = itertools.count(1)
 

@@ -6,7 +6,7 @@ from shared.decide.rules import TELL_ONLY
 from tests.flows.emitted import recorded
 
 
-def nothing(scene, namespace):  # noqa: ARG001  every patient has this shape
+def nothing(scene, namespace):
     return {}
 
 

@@ -8,6 +8,7 @@ import pytest
 from shared.action.nodes import HOME
 from shared.dev.cluster import Cluster
 from shared.kube.mark import MARK, TEMPORARY, UNTIL
+from tests.flows.emitted import recorded
 
 _TOLERANT = [{"key": "story", "operator": "Exists"}]
 
@@ -116,6 +117,23 @@ class TestANodeThatIsLost:
         assert UNTIL not in notes["annotations"]
         assert TEMPORARY not in notes["labels"]
 
+    def test_for_want_of_memory_is_cordoned_and_verified_once_it_has_some(self, scene, pool):
+        ill = pool[0]
+        status = scene.cluster.get("Node", "", ill)["status"]
+        pressed = [{"type": "Ready", "status": "True"}, {"type": "MemoryPressure", "status": "True"}]
+        scene.cluster.set_status("Node", "", ill, {**status, "conditions": pressed})
+        alert = _alert(scene, ill, "KubeNodePressure")
+
+        scene.fire(alert)
+        _until(scene, ill, "succeeded")
+        assert _cordoned(scene, ill)
+        _ready(scene, ill, ready=True)
+        scene.resolve(alert)
+        _until(scene, ill, "resolved")
+        scene.pass_(122, step=61)
+
+        _until(scene, ill, "verified")
+
     def test_that_is_the_last_one_is_told_and_left_alone(self, scene, pool):
         others = [one["metadata"]["name"] for one in scene.cluster.all("Node") if one["metadata"]["name"] != pool[0]]
         before = {name: _cordoned(scene, name) for name in others}
@@ -145,11 +163,14 @@ class TestANodeThatIsLost:
 
 
 class TestANodeThatNeedsRepair:
-    def test_is_emptied_pod_by_pod_and_verified(self, scene, pool):
+    @pytest.mark.parametrize("origin", [False, True], ids=["kube-prometheus", "origin"])
+    def test_is_emptied_pod_by_pod_and_verified(self, scene, pool, origin):
         ill = pool[0]
         namespace = _place(scene, ill, replicas=3)
         before = _on(scene, ill)
         alert = _alert(scene, ill, "NodeRAIDDegraded")
+        if origin:
+            alert = scene.alert(**recorded("node-maintenance", node=ill))
 
         assert scene.fire(alert) == 200
         incident = _approved(scene, ill)

@@ -4,6 +4,10 @@ import json
 
 import pytest
 
+from shared.dev.cluster_job import AFTER
+from shared.kube.mark import MADE
+from shared.model.details import FOR, TASK
+
 DECLARED = json.dumps([{"path": "cache/tmp", "pattern": "*.log", "older_than": "7d", "at_most_mb": 100}])
 KIND = "PersistentVolumeClaim"
 
@@ -161,6 +165,17 @@ class TestWhatIsRefused:
 
         self.refused(scene, namespace, "undeclared")
 
+    def test_maintenance_that_runs_already_is_told(self, scene):
+        namespace = claim(scene)
+        cronjob(scene, namespace, "compact")
+        scene.cluster.job(namespace, "by-hand", {AFTER: "9999"})
+        notes = {"labels": {TASK: "compact"}, "annotations": {FOR: f"{KIND}/data", MADE: "another"}}
+        scene.cluster.edit("Job", namespace, "by-hand", {"metadata": notes}, manager="akeso-seed")
+        scene.fire(filling(scene, namespace, "KubePersistentVolumeInodesFillingUp"))
+
+        self.refused(scene, namespace, "compact_storage was chosen and refuses: nothing-to-do")
+        assert len(jobs(scene, namespace)) == 1
+
     def test_a_limit_range_that_leaves_nothing_is_told(self, scene):
         namespace = claim(scene, grows=True)
         limits = [{"type": KIND, "max": {"storage": "1Gi"}}]
@@ -207,6 +222,8 @@ class TestABackup:
         succeeded(scene, namespace)
 
         assert [job["status"]["succeeded"] for job in jobs(scene, namespace)] == [1]
+        scene.pass_(61)
+        scene.until_word("verified", namespace, "data", KIND)
 
     def test_that_fails_is_no_backup(self, scene):
         namespace = claim(scene)

@@ -4,11 +4,12 @@ import pytest
 
 from shared.dev.cluster_budget import is_ready
 from shared.dev.cluster_pods import BEHAVIOUR, NEEDS_MEMORY, READY_AFTER
+from tests.flows.emitted import recorded
 
 GITOPS = {"kustomize.toolkit.fluxcd.io/name": "shop"}
 
 
-def stuck(scene, **labels):
+def stuck(scene, alert=None, **labels):
     """A Deployment whose second version does not become ready, called stuck by its controller."""
     namespace = scene.namespace()
     scene.deployment(namespace, replicas=2, minimum=0, ready_after=0, labels=labels)
@@ -20,8 +21,10 @@ def stuck(scene, **labels):
     }
     spec = {"progressDeadlineSeconds": 3, "template": worse}
     scene.cluster.edit("Deployment", namespace, "web", {"spec": spec}, manager="akeso-seed")
+    scene.world.advance(4)
     scene.until(lambda: reason(scene, namespace) == "ProgressDeadlineExceeded")
-    return namespace, scene.alert(namespace, alertname="KubeDeploymentRolloutStuck")
+    alert = alert or {"alertname": "KubeDeploymentRolloutStuck"}
+    return namespace, scene.alert(**{**alert, "namespace": namespace, "deployment": "web"})
 
 
 def reason(scene, namespace):
@@ -35,8 +38,9 @@ def command(scene, namespace):
 
 
 class TestAVersionThatDoesNotBecomeReady:
-    def test_goes_back_to_the_last_good_one(self, emulated):
-        namespace, alert = stuck(emulated)
+    @pytest.mark.parametrize("alert", [None, recorded("deployment-failure")], ids=["kube-prometheus", "origin"])
+    def test_goes_back_to_the_last_good_one(self, emulated, alert):
+        namespace, alert = stuck(emulated, alert)
 
         emulated.fire(alert)
         incident = emulated.until_word("succeeded", namespace)
@@ -121,7 +125,7 @@ class TestAnAutoscalerAtItsMaximum:
         assert bounds(emulated, namespace) == (1, 2)
 
 
-def daemonset(scene, behaviour=""):
+def daemonset(scene, behaviour="", update="RollingUpdate"):
     """A DaemonSet on two nodes of which one pod has hung for a quarter of an hour, and the alert."""
     namespace = scene.namespace()
     name = f"agent{scene.number}"
@@ -131,7 +135,7 @@ def daemonset(scene, behaviour=""):
     scene.cluster.put("DaemonSet", namespace, {
         "metadata": {"name": name},
         "spec": {
-            "selector": {"matchLabels": {"app": name}}, "updateStrategy": {"type": "RollingUpdate"},
+            "selector": {"matchLabels": {"app": name}}, "updateStrategy": {"type": update},
             "template": {"metadata": {"labels": {"app": name}, "annotations": notes},
                          "spec": {"nodeSelector": {"akeso.dev/for": name},
                                   "containers": [{"name": "app", "image": "registry.example/agent:1"}]}},
@@ -166,6 +170,18 @@ class TestADaemonSetThatHangs:
         assert all(map(is_ready, pods(emulated, namespace)))
         emulated.cured(alert, namespace, name, "DaemonSet", soak_s=121)
 
+    def test_is_left_where_nothing_would_replace_its_pods_and_told(self, emulated):
+        namespace, name, alert = daemonset(emulated, update="OnDelete")
+        before = uids(emulated, namespace)
+
+        emulated.fire(alert)
+        incident = emulated.until(lambda: emulated.incident(namespace, name, "DaemonSet"))
+        emulated.until_told(incident)
+
+        assert "restart_daemonset was chosen and refuses: unsupported" in emulated.reasons(incident)
+        assert emulated.writes(namespace) == []
+        assert uids(emulated, namespace) == before
+
     @pytest.mark.faults  # a minute of waiting
     def test_is_left_at_the_first_that_does_not_come_back(self, emulated):
         namespace, name, alert = daemonset(emulated, "crash-later")
@@ -182,8 +198,9 @@ class TestADaemonSetThatHangs:
         assert len(uids(emulated, namespace) & before) == 1
 
 
-def starving(scene, behaviour="hungry"):
+def starving(scene, alert=None, *, behaviour="hungry"):
     """A Deployment whose one pod was killed for want of memory, on a node that can resize it, and the pod's alert."""
+    alert = alert or {"alertname": "KubePodOOM", "container": "app"}
     namespace, node = scene.namespace(), f"big{scene.number}"
     scene.cluster.node(node, {"akeso.dev/for": node})
     scene.cluster.set_status("Node", "", node, {
@@ -201,7 +218,8 @@ def starving(scene, behaviour="hungry"):
     })  # fmt: skip
     (pod,) = scene.until(lambda: [pod for pod in pods(scene, namespace) if "OOMKilled" in str(pod["status"])])
     name = pod["metadata"]["name"]
-    return namespace, scene.alert(namespace, alertname="KubePodOOM", pod=name, container="app"), name
+    own = {"namespace": namespace, "pod": name} | ({"deployment": "web"} if "deployment" in alert else {})
+    return namespace, scene.alert(**{**alert, **own}), name
 
 
 def limit(scene, namespace, pod):
@@ -210,8 +228,9 @@ def limit(scene, namespace, pod):
 
 
 class TestAContainerThatIsKilledForItsMemory:
-    def test_gets_half_more_where_it_runs(self, emulated):
-        namespace, alert, pod = starving(emulated)
+    @pytest.mark.parametrize("alert", [None, recorded("crash-loop-out-of-memory")], ids=["pod", "origin"])
+    def test_gets_half_more_where_it_runs(self, emulated, alert):
+        namespace, alert, pod = starving(emulated, alert)
 
         emulated.fire(alert)
         emulated.until_word("succeeded", namespace)
@@ -221,7 +240,7 @@ class TestAContainerThatIsKilledForItsMemory:
         emulated.cured(alert, namespace, soak_s=181)
 
     def test_and_waits_to_be_started_again_is_replaced_by_one_that_has_half_more(self, emulated):
-        namespace, alert, pod = starving(emulated, "oom")
+        namespace, alert, pod = starving(emulated, behaviour="oom")
 
         emulated.fire(alert)
         emulated.until_word("succeeded", namespace)
@@ -230,7 +249,7 @@ class TestAContainerThatIsKilledForItsMemory:
         (fresh,) = pods(emulated, namespace)
         assert fresh["metadata"]["name"] != pod
         assert limit(emulated, namespace, fresh["metadata"]["name"]) == "96Mi"
-        verify(emulated, alert, namespace, soak_s=181)
+        emulated.cured(alert, namespace, soak_s=181)
 
     def test_stays_as_it_is_where_the_namespace_has_no_room(self, emulated):
         namespace, alert, pod = starving(emulated)
@@ -243,3 +262,43 @@ class TestAContainerThatIsKilledForItsMemory:
 
         assert "refuses: quota, a LimitRange lets no container have 96Mi memory" in emulated.reasons(incident)
         assert limit(emulated, namespace, pod) == "64Mi"
+
+
+class TestADeploymentUnderLoad:
+    def under_load(self, scene):
+        namespace = scene.namespace()
+        scene.deployment(namespace, replicas=2, minimum=0, ready_after=0)
+        pod = pods(scene, namespace)[0]["metadata"]["name"]
+        return namespace, scene.alert(**recorded("high-memory", namespace=namespace, deployment="web", pod=pod))
+
+    def test_gets_one_replica_more(self, emulated):
+        namespace, alert = self.under_load(emulated)
+
+        emulated.fire(alert)
+        emulated.until_word("succeeded", namespace)
+        emulated.until(lambda: emulated.ready(namespace) == 3)
+
+        emulated.cured(alert, namespace, soak_s=61)
+        assert len(emulated.writes(namespace)) == 1
+
+    def test_of_an_autoscaler_is_left_and_told(self, emulated):
+        namespace, alert = self.under_load(emulated)
+        emulated.cluster.hpa(namespace, "web", "web")
+
+        emulated.fire(alert)
+        incident = emulated.until(lambda: emulated.incident(namespace))
+        emulated.until_told(incident)
+
+        assert "would take any other number of replicas back at once" in emulated.reasons(incident)
+        assert emulated.writes(namespace) == []
+
+    def test_of_git_is_left_and_told(self, emulated):
+        namespace, alert = self.under_load(emulated)
+        emulated.cluster.edit("Deployment", namespace, "web", {"metadata": {"labels": GITOPS}}, manager="akeso-seed")
+
+        emulated.fire(alert)
+        incident = emulated.until(lambda: emulated.incident(namespace))
+        emulated.until_told(incident)
+
+        assert "scale_deployment was chosen and refuses: gitops" in emulated.reasons(incident)
+        assert emulated.writes(namespace) == []
