@@ -29,7 +29,7 @@ class BackupData(Action):
     risk = "low"
     kind = "create"
     scopes = ("PersistentVolumeClaim", "StatefulSet", "Deployment")
-    details = ("claim", "tasks", "runs")
+    details = ("claim", "tasks", "runs", "quota")
     rbac = (
         Rule("batch", "jobs", ("get", "create")),
         Rule("batch", "cronjobs", ("get",)),
@@ -44,6 +44,7 @@ class BackupData(Action):
     examples: ClassVar = (
         Example("a declared CronJob", _facts(tasks=_DECLARED), {}, writes=2),
         Example("a snapshot", _facts(claim=_SNAPS), {}, writes=2),
+        Example("where none may be made", _facts(tasks=_DECLARED, quota={"pods": -1}), {}, refusal="quota"),
         Example("neither is there", _facts(), {}, refusal="undeclared"),
         Example("one is made already", _facts(tasks=_DECLARED, runs=_RUNNING), {}, refusal="nothing-to-do"),
         Example(

@@ -7,7 +7,7 @@ may delete is the declaration's alone; `shared.tool.cleanup` is what runs in it.
 import json
 from typing import Any, ClassVar, Final
 
-from shared.action import errand
+from shared.action import errand, quota
 from shared.action.declare import Action, Example, Rule
 from shared.model.base import Model
 from shared.model.details import CLEANUP, Claim, Mount
@@ -32,6 +32,10 @@ def _facts(runs: dict[str, Any] | None = None, **claim: Any) -> dict[str, Any]:
     return {"taken_at": 0, "scope": _SCOPE, "details": {"claim": {**_CLAIM, **claim}, "runs": runs or {}}}
 
 
+def _shut() -> dict[str, Any]:
+    return {**_facts(), "details": {**_facts()["details"], "quota": {"pods": -1}}}
+
+
 class CleanupStorageParams(Model):
     dry_run: bool = False  # the volume is mounted read-only, and the Job's log lists what would go
 
@@ -43,7 +47,7 @@ class CleanupStorage(Action):
     kind = "create"
     scopes = ("PersistentVolumeClaim",)
     Params = CleanupStorageParams
-    details = ("claim", "runs")
+    details = ("claim", "runs", "quota")
     rbac = (Rule("batch", "jobs", ("get", "create")),)
     cooldown_s = 900
     proof = "real workload"
@@ -58,6 +62,7 @@ class CleanupStorage(Action):
         Example("a dry run of it", _facts(), {"dry_run": True}, writes=2),
         Example("none is declared", _facts(notes={}), {}, refusal="undeclared"),
         Example("the declaration leads out", _facts(notes={CLEANUP: '[{"path": "/etc"}]'}), {}, refusal="undeclared"),
+        Example("where none may be made", _shut(), {}, refusal="quota"),
         Example("it runs already", _facts(_RUNNING), {}, refusal="nothing-to-do"),
         Example("no volume yet", _facts(phase="Pending", capacity=None), {}, refusal="unsupported"),
     )
@@ -69,6 +74,8 @@ class CleanupStorage(Action):
         if claim is None:
             return Refusal(reason="not-found", text=f"claim {scope.name} was not there when the facts were taken")
         if refused := errand.hindered(facts, _TASK) or _unfit(scope.name, claim) or _unreadable(scope.name, claim):
+            return refused
+        if refused := quota.refuses(facts, 1):
             return refused
         return errand.plan(facts, _TASK, "Job", _job(scope.name, claim, dry_run=params.dry_run), patience_s=1200)
 

@@ -24,7 +24,7 @@ class CompactStorage(Action):
     risk = "medium"
     kind = "create"
     scopes = ("StatefulSet", "Deployment", "PersistentVolumeClaim")
-    details = ("tasks", "runs")
+    details = ("tasks", "runs", "quota")
     rbac = (Rule("batch", "jobs", ("get", "create")), Rule("batch", "cronjobs", ("get",)))
     cooldown_s = 900
     proof = "real workload"
@@ -37,6 +37,7 @@ class CompactStorage(Action):
     examples: ClassVar = (
         Example("a declared CronJob", _facts(), {}, writes=2),
         Example("none is declared", _facts(tasks={}), {}, refusal="undeclared"),
+        Example("where none may be made", _facts(quota={"pods": -1}), {}, refusal="quota"),
         Example("it runs already", _facts(runs=_RUNNING), {}, refusal="nothing-to-do"),
         Example(
             "no owner could declare it", {**_facts(), "scope": {**_SCOPE, "kind": "Node"}}, {}, refusal="unsupported"

@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from shared.action import quota
 from shared.action.declare import Action, Example, Rule
 from shared.errors import MalformedError
 from shared.kube import quantity
@@ -77,7 +78,7 @@ class IncreaseResources(Action):
     kind = "patch"
     scopes = ("Deployment", "StatefulSet", "DaemonSet")
     Params = IncreaseResourcesParams
-    details = ("containers", "room")
+    details = ("containers", "room", "quota")
     rbac = (
         Rule("", "pods", ("get", "patch")),
         Rule("", "pods/resize", ("patch",)),
@@ -118,6 +119,10 @@ class IncreaseResources(Action):
         Example(
             "more than a node has", _like(room={"node": {"memory": 80 * _MIB}}), {"container": "app"},
             refusal="capacity",
+        ),
+        Example(
+            "where none may be made", {**_like(), "details": {**_like()["details"], "quota": {"pods": -1}}},
+            {"container": "app"}, refusal="quota",
         ),
         Example("declared in Git", {**_like(), "gitops_owner": "argocd"}, {"container": "app"}, refusal="gitops"),
         Example("paused", {**_like(), "paused": True}, {"container": "app"}, refusal="paused"),
@@ -227,6 +232,8 @@ def _by_template(facts: Facts, params: IncreaseResourcesParams, one: Container) 
         return Refusal(reason="gitops", text=f"{facts.gitops_owner} would put it back: change the resources in Git")
     if facts.paused:
         return Refusal(reason="paused", text=f"somebody has paused the rollout of {scope.name}: nothing would happen")
+    if refused := quota.refuses(facts):
+        return refused
     kept = _kept(seen.kept if seen else "")
     if kept is None or limit is None:
         text = f"annotation akeso.dev/resources-of of {scope.name} cannot be read: what the owner had set is not known"

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from shared.action import quota
 from shared.action.declare import Action, Example, ObjectName, Rule
 from shared.model.base import Model
 from shared.model.details import Seat
@@ -54,7 +55,7 @@ class QuarantinePod(Action):
     kind = "create"
     scopes = ("Deployment", "ReplicaSet", "DaemonSet", "Pod")
     Params = QuarantinePodParams
-    details = ("network",)
+    details = ("network", "quota")
     rbac = (
         Rule("networking.k8s.io", "networkpolicies", ("get", "create", "patch", "delete")),
         Rule("", "pods", ("get", "patch")),
@@ -81,6 +82,11 @@ class QuarantinePod(Action):
         Example("without owner", _BARE, _PARAMS, refusal="bare-pod"),
         Example("without owner, allowed", _BARE, {**_PARAMS, "allow_bare": True}, writes=2),
         Example("budget used up", {**_FACTS, "disruption_allowed": 0}, _PARAMS, refusal="disruption-budget"),
+        Example(
+            "where none may be made",
+            {**_FACTS, "details": {"network": {"enforcer": "calico", "pods": [_SEAT]}, "quota": {"pods": -1}}}, _PARAMS,
+            refusal="quota",
+        ),
         Example(
             "whose name is its place", {"taken_at": 0, "scope": {**_SCOPE, "kind": "StatefulSet"}}, _PARAMS,
             refusal="unsupported",
@@ -123,7 +129,7 @@ class QuarantinePod(Action):
         if facts.disruption_allowed == 0 and not params.allow_over_budget:
             text = "the disruption budget lets no pod go now: if it must go all the same, allow it by allow_over_budget"
             return Refusal(reason="disruption-budget", text=text)
-        return None
+        return None if facts.scope.kind == "Pod" else quota.refuses(facts, 1)  # it is kept, and counts
 
     def healthy(self, facts: Facts) -> bool:
         return facts.replicas is None or facts.replicas.full

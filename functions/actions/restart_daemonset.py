@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from shared.action import quota
 from shared.action.declare import Action, Example, Rule
 from shared.model.base import Model
 from shared.model.facts import Facts
@@ -35,6 +36,7 @@ class RestartDaemonset(Action):
     kind = "patch"
     scopes = ("DaemonSet",)
     Params = RestartDaemonsetParams
+    details = ("quota",)
     rbac = (Rule("apps", "daemonsets", ("patch",)),)
     cooldown_s = 900
     soak_s = 120
@@ -53,6 +55,7 @@ class RestartDaemonset(Action):
         Example("replaced by hand", {**_FACTS, "spec": {**_SPEC, "strategy": "OnDelete"}}, {}, refusal="unsupported"),
         Example("no DaemonSet", {**_FACTS, "scope": {**_SCOPE, "kind": "Deployment"}}, {}, refusal="unsupported"),
         Example("on no node", {**_FACTS, "replicas": {"desired": 0, "ready": 0}}, {}, refusal="nothing-to-do"),
+        Example("where none may be made", {**_FACTS, "details": {"quota": {"pods": -1}}}, {}, refusal="quota"),
         Example("gone", {**_FACTS, "replicas": None}, {}, refusal="not-found"),
     )  # fmt: skip
 
@@ -67,6 +70,8 @@ class RestartDaemonset(Action):
             return Refusal(reason="unsupported", text=text)
         if replicas.desired == 0:
             return Refusal(reason="nothing-to-do", text=f"no node takes a pod of DaemonSet {scope.name}")
+        if refused := quota.refuses(facts):
+            return refused
         target = scope.ref
         said, before = str(spec["generation"]), str(spec.get("restarted") or "") or None
         write = Write(

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from shared.action import quota
 from shared.action.declare import Action, Example, Rule
 from shared.model.base import Model
 from shared.model.details import Revision
@@ -31,6 +32,10 @@ def _with(*revisions: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return {**_FACTS, "details": {"revisions": {"revisions": list(revisions), "rollout": "stuck"}}, **changes}
 
 
+def _shut() -> dict[str, Any]:
+    return {**_FACTS, "details": {"revisions": {"revisions": [_BAD, _GOOD], "rollout": "stuck"}, "quota": {"pods": -1}}}
+
+
 class RollbackDeploymentParams(Model):
     """`revision`: the one to go back to, by its number; 0: the last one that is known to have been healthy."""
 
@@ -44,7 +49,7 @@ class RollbackDeployment(Action):
     kind = "patch"
     scopes = ("Deployment",)
     Params = RollbackDeploymentParams
-    details = ("revisions",)
+    details = ("revisions", "quota")
     rbac = (Rule("apps", "deployments", ("patch",)), Rule("apps", "replicasets", ("get",)))
     cooldown_s = 900
     soak_s = 120
@@ -63,6 +68,7 @@ class RollbackDeployment(Action):
         Example("the present one is good", _with(_NEW, _OLD), {}, refusal="nothing-to-do"),
         Example("none that was good", _with(_BAD, {**_GOOD, "health": "unknown"}), {}, refusal="not-found"),
         Example("paused", {**_FACTS, "paused": True}, {}, refusal="paused"),
+        Example("where none may be made", _shut(), {}, refusal="quota"),
         Example("declared in Git", {**_FACTS, "gitops_owner": "flux"}, {}, refusal="gitops"),
         Example("no Deployment", {**_FACTS, "scope": {**_SCOPE, "kind": "StatefulSet"}}, {}, refusal="unsupported"),
         Example("gone", {**_FACTS, "replicas": None}, {}, refusal="not-found"),
@@ -81,6 +87,8 @@ class RollbackDeployment(Action):
             return Refusal(
                 reason="paused", text=f"somebody has paused the rollout of {scope.name}: nothing would happen"
             )
+        if refused := quota.refuses(facts):
+            return refused
         now, back = _now(facts), _back(facts, params.revision)
         if isinstance(now, Refusal):
             return now

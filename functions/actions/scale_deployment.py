@@ -4,6 +4,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from shared.action import quota
 from shared.action.declare import Action, Example, Rule
 from shared.model.base import Model
 from shared.model.facts import Facts
@@ -39,6 +40,7 @@ class ScaleDeployment(Action):
     kind = "patch"
     scopes = ("Deployment",)
     Params = ScaleDeploymentParams
+    details = ("quota",)
     rbac = (Rule("apps", "deployments", ("patch",)),)
     cooldown_s = 300
     soak_s = 60
@@ -61,6 +63,10 @@ class ScaleDeployment(Action):
             {**_FACTS, "scope": {**_SCOPE, "kind": "DaemonSet"}},
             {"replicas": 3},
             refusal="unsupported",
+        ),
+        Example(
+            "more than the quota lets be made", {**_FACTS, "details": {"quota": {"pods": -1}}}, {"replicas": 3},
+            refusal="quota",
         ),
         Example("gone", {**_FACTS, "replicas": None}, {"replicas": 3}, refusal="not-found"),
     )  # fmt: skip
@@ -85,6 +91,8 @@ class ScaleDeployment(Action):
             return Refusal(reason="nothing-to-do", text=f"the Deployment already wants {wanted} replicas")
         if beyond := _beyond(facts, now, wanted):
             return Refusal(reason="bounds", text=beyond)
+        if wanted > now and (refused := quota.refuses(facts, wanted - now)):
+            return refused
         target = scope.ref
         return Plan(
             writes=(Write(verb="patch", target=target, path="/spec/replicas", before=now, after=wanted),),

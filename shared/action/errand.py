@@ -6,6 +6,7 @@ be done, and nothing takes it back: what was backed up, compacted or deleted sta
 
 from typing import Any, Final
 
+from shared.action import quota
 from shared.model.details import FOR, TASK, Task
 from shared.model.facts import Facts, ObjectRef
 from shared.model.plan import Plan, Refusal, Touches, Write
@@ -52,6 +53,8 @@ def as_declared(facts: Facts, task: str, *, patience_s: int) -> Plan | Refusal:
             f" {TASK}={task} and the annotation {FOR}={scope.kind}/NAME, and suspend it if it is for nothing else"
         )
         return Refusal(reason="undeclared", text=text)
+    if refused := quota.refuses(facts, 1):
+        return refused
     return plan(facts, task, "Job", _of_cronjob(found), patience_s=patience_s)
 
 

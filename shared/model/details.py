@@ -186,7 +186,6 @@ class Left(Model):
     limits_cpu: int | None = None
     requests_memory: int | None = None
     limits_memory: int | None = None
-    pods: int | None = None
     storage: int | None = None
 
 
@@ -197,8 +196,13 @@ class Room(Model):
     pod: Largest = Largest()
     claim: int | None = None
     left: Left = Left()
-    denies_all: bool = False  # a quota allows no pod at all
     node: Largest = Largest()
+
+
+class Quota(Model):
+    """`pods`: so many may be made beside those that are there; None: nobody counts. Below zero: none anew either."""
+
+    pods: int | None = None
 
 
 class Task(Model):
@@ -263,6 +267,7 @@ class Details(Model):
     claim: Claim | None = None
     node: Node | None = None
     room: Room | None = None
+    quota: Quota | None = None
     tasks: Tasks | None = None
     runs: Runs | None = None
     network: Network | None = None

@@ -26,7 +26,7 @@ Object = dict[str, Any]
 def brings(facts: Object) -> bool:
     """Whether all details that are told are among those that are brought about here."""
     told = facts.get("details") or {}
-    return bool(told) and set(told) <= {"claim", "room", "tasks", "runs"}
+    return bool(told) and set(told) <= {"claim", "room", "tasks", "runs", "quota"}
 
 
 def claim(world: World, name: str, meta: Object, details: Object) -> Object:
@@ -72,6 +72,8 @@ def around(world: World, kind: str, name: str, details: Object, *, keep: bool) -
         # The emulator counts no storage.
         used = 0 if world.emulated else sum(whole(one["spec"]["resources"]["requests"]["storage"]) for one in claims)
         _put(world, stack, "ResourceQuota", {"hard": {"requests.storage": str(used + left)}})
+    if (details.get("quota") or {}).get("pods") is not None and kind == "PersistentVolumeClaim":
+        shut(world)
     job = {"template": {
         "metadata": {"annotations": {JOB_AFTER: "0"}}, "spec": {**idle_pod("exit 0"), "restartPolicy": "Never"},
     }}  # fmt: skip
@@ -81,6 +83,11 @@ def around(world: World, kind: str, name: str, details: Object, *, keep: bool) -
     for run in (details.get("runs") or {}).get("runs", ()):
         notes = {FOR: f"{kind}/{name}", MADE: run["attempt"]}
         _put(world, stack, "Job", {**job, "suspend": True}, {"labels": {TASK: run["task"]}, "annotations": notes})
+
+
+def shut(world: World) -> None:
+    """Let a quota allow no further pod, until the test ends."""
+    _put(world, world.end, "ResourceQuota", {"hard": {"pods": "0"}})
 
 
 def alike(facts: Object, live: Facts) -> bool:

@@ -108,6 +108,8 @@ def mirror(world: World, kind: str, facts: Object, params: Object, *, keep: bool
         _post(world, "PodDisruptionBudget", {"metadata": {"name": name}, "spec": spec})
     unsettled = facts.get("paused") or details.get("revisions") or not _desired(facts)
     pods = [] if unsettled else _pods(world, kind, made, max(1, len(facts.get("pods", ()))))
+    if (told.get("quota") or {}).get("pods") is not None:  # once its own pods are there
+        live_details.shut(world)
     names = {facts["scope"]["name"]: name}
     for example, live in zip(facts.get("pods", ()), pods, strict=False):
         names[example["name"]] = live["metadata"]["name"]

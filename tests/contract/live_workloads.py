@@ -28,7 +28,7 @@ def no_mirror(details: Object) -> str:
 
 
 def known(details: Object) -> bool:
-    return bool({"revisions", "scaler", "containers"} & set(details))
+    return bool({"revisions", "scaler", "containers", "quota"} & set(details))
 
 
 def of(kind: str, facts: Object) -> Object:

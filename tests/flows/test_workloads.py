@@ -292,6 +292,18 @@ class TestADeploymentUnderLoad:
         assert "would take any other number of replicas back at once" in emulated.reasons(incident)
         assert emulated.writes(namespace) == []
 
+    def test_in_a_namespace_that_lets_no_pod_be_made_is_left_and_told(self, emulated):
+        namespace, alert = self.under_load(emulated)
+        quota = {"metadata": {"name": "shut"}, "spec": {"hard": {"pods": "0"}}, "status": {"used": {"pods": "2"}}}
+        emulated.cluster.put("ResourceQuota", namespace, quota)
+
+        emulated.fire(alert)
+        incident = emulated.until(lambda: emulated.incident(namespace))
+        emulated.until_told(incident)
+
+        assert "scale_deployment was chosen and refuses: quota" in emulated.reasons(incident)
+        assert emulated.writes(namespace) == []
+
     def test_of_git_is_left_and_told(self, emulated):
         namespace, alert = self.under_load(emulated)
         emulated.cluster.edit("Deployment", namespace, "web", {"metadata": {"labels": GITOPS}}, manager="akeso-seed")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.kube.details import network, room, scaler, tasks
+from shared.kube.details import network, quota, room, scaler, tasks
 from shared.kube.facts import take
 from tests.kube import seen
 
@@ -45,8 +45,7 @@ class TestRoom:
     def test_without_any_limit_is_not_limited(self):
         found = roomy()
 
-        assert (found.container.cpu, found.pod.memory, found.left.pods, found.node.memory) == (None,) * 4
-        assert not found.denies_all
+        assert (found.container.cpu, found.pod.memory, found.left.storage, found.node.memory) == (None,) * 4
 
     def test_the_smallest_maximum_counts_each_kind_for_itself(self):
         found = roomy(
@@ -63,31 +62,51 @@ class TestRoom:
 
     def test_what_a_quota_leaves_is_the_least_of_all_under_either_name(self):
         found = roomy(quotas=[
-            seen.quota({"requests.cpu": "4", "memory": "2Gi", "pods": "10"}, {"requests.cpu": "3500m", "pods": "4"}),
+            seen.quota({"requests.cpu": "4", "memory": "2Gi"}, {"requests.cpu": "3500m"}),
             seen.quota({"cpu": "8", "requests.storage": "1Ti", "limits.memory": "1Gi"}, {"limits.memory": "2Gi"}),
         ]).left  # fmt: skip
 
-        assert (found.requests_cpu, found.requests_memory, found.pods) == (500, 2 << 30, 6)
+        assert (found.requests_cpu, found.requests_memory) == (500, 2 << 30)
         assert (found.storage, found.limits_memory, found.limits_cpu) == (1 << 40, -(1 << 30), None)
-
-    @pytest.mark.parametrize("scope", ["BestEffort", "Terminating"])
-    def test_a_quota_of_other_pods_is_none(self, scope):
-        assert roomy(quotas=[seen.quota({"pods": "0"}, scopes=[scope])]).left.pods is None
-
-    def test_a_quota_of_one_priority_is_none(self):
-        selector = {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]}
-
-        assert roomy(quotas=[seen.quota({"pods": "0"}, scopeSelector=selector)]).left.pods is None
-
-    def test_a_quota_of_no_pod_denies_all(self):
-        assert roomy(quotas=[seen.quota({"pods": "0"})]).denies_all
-        assert not roomy(quotas=[seen.quota({"pods": "1"}, {"pods": "1"})]).denies_all
 
     def test_the_largest_node_is_one_that_takes_pods(self):
         found = roomy(nodes=[seen.node("a", cpu="3920m", memory="6Gi"), seen.node("b", cpu="2", memory="7Gi"),
                              seen.node("c", cordoned=True, cpu="64", memory="256Gi")]).node  # fmt: skip
 
         assert (found.cpu, found.memory) == (3920, 7 << 30)
+
+
+class TestQuota:
+    def pods(self, *quotas):
+        return quota.look(seen.Table({"ResourceQuota": list(quotas)}), seen.WEB, {}).pods
+
+    @pytest.mark.parametrize(
+        ("hard", "used", "left"),
+        [
+            ({"pods": "10"}, {"pods": "4"}, 6),
+            ({"count/pods": "10"}, {"count/pods": "10"}, 0),
+            ({"pods": "3"}, {"pods": "5"}, -2),
+            ({"pods": "1k"}, {}, 1000),
+            ({"requests.cpu": "4"}, {"requests.cpu": "4"}, None),
+            ({"pods": "many"}, {"pods": "4"}, None),
+        ],
+    )
+    def test_leaves_what_is_not_used_of_it(self, hard, used, left):
+        assert self.pods(seen.quota(hard, used)) == left
+
+    @pytest.mark.parametrize("used", [{}, {"pods": "0"}, {"pods": "2"}])
+    @pytest.mark.parametrize("name", ["pods", "count/pods"])
+    def test_of_no_pod_lets_none_be_made_anew_whatever_it_has_counted(self, name, used):
+        assert self.pods(seen.quota({"pods": "9"}), seen.quota({name: "0"}, used)) < 0
+
+    @pytest.mark.parametrize("scope", ["BestEffort", "Terminating"])
+    def test_of_other_pods_is_none(self, scope):
+        assert self.pods(seen.quota({"pods": "0"}, scopes=[scope])) is None
+
+    def test_of_one_priority_is_none(self):
+        selector = {"matchExpressions": [{"scopeName": "PriorityClass", "operator": "In", "values": ["high"]}]}
+
+        assert self.pods(seen.quota({"pods": "0"}, scopeSelector=selector)) is None
 
 
 class TestTasks:
