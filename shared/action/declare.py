@@ -6,9 +6,11 @@ deadlines and undo records are the lifecycle's (`shared.action.lifecycle`). The 
 """
 
 from abc import ABC, abstractmethod
-from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, NamedTuple, get_args
 
-from pydantic import Field
+from pydantic import Field, ValidationError
+from pydantic_core import InitErrorDetails
 
 from shared.model.base import Model
 from shared.model.facts import Facts
@@ -68,6 +70,16 @@ class Action(ABC):
     def writes(self) -> bool:
         """Whether its plans may change the cluster; those of others are empty."""
         return self.kind not in ("read", "none")
+
+    @classmethod
+    def asked(cls, params: Mapping[str, Any]) -> Model:
+        """Read what somebody asks for. Raises ValidationError; `true` is no number, and never taken for 1."""
+        for name, field in cls.Params.model_fields.items():
+            number = {int, float} & {field.annotation, *get_args(field.annotation)}
+            if number and isinstance(params.get(name), bool):
+                wrong = InitErrorDetails(type="int_type", loc=(name,), input=params[name])
+                raise ValidationError.from_exception_data(cls.Params.__name__, [wrong])
+        return cls.Params.model_validate(params)
 
     @abstractmethod
     def plan(self, facts: Facts, params: Any) -> Plan | Refusal:

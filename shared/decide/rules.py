@@ -140,7 +140,7 @@ def seen(facts: Facts) -> str:
 def _wished(wish: Wish, catalogue: Catalogue) -> Choice:
     action = catalogue.load(wish.action)
     try:
-        params = action.Params.model_validate(wish.params)
+        params = action.asked(wish.params)
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(str(part) for part in item['loc'])[:60] or 'params'}: {item['msg']}" for item in error.errors()
@@ -160,6 +160,6 @@ def _wished(wish: Wish, catalogue: Catalogue) -> Choice:
 def sound(catalogue: Catalogue, action: str, params: Mapping[str, Any]) -> dict[str, Any] | None:
     """Give the parameters as the action wants them; None when it refuses them."""
     try:
-        return catalogue.load(action).Params.model_validate(params).model_dump(mode="json", exclude_none=True)
+        return catalogue.load(action).asked(params).model_dump(mode="json", exclude_none=True)
     except ValidationError:
         return None

@@ -58,7 +58,7 @@ def _wish(here: Here, ask: RunAsk, author: str) -> Wish:
     """Its author counts as one approver, so it is only written down of whoever might approve it for somebody else."""
     action = Catalogue.home(here.settings.actions_dir).load(ask.action)
     try:
-        params = action.Params.model_validate(ask.params)
+        params = action.asked(ask.params)
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(str(part) for part in item['loc'])[:60] or 'params'}: {item['msg']}" for item in error.errors()

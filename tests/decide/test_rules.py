@@ -217,6 +217,7 @@ class TestWishes:
             ("scale_deployment", {"replicas": 0}, "params"),
             ("scale_deployment", {"replicas": 101}, "params"),
             ("scale_deployment", {"replicas": "many"}, "params"),
+            ("scale_deployment", {"replicas": True}, "params"),
             ("scale_deployment", {"replicas": 3, "force": True}, "params"),
             ("restart_pod", {"pod": "../x"}, "params"),
             ("restart_pod", {"pod": "web\n"}, "params"),
