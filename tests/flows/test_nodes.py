@@ -221,6 +221,26 @@ class TestANodeThatNeedsRepair:
         _until(scene, ill, "succeeded")
         assert not _on(scene, ill)
 
+    def test_that_is_lost_meanwhile_and_comes_back_is_emptied_all_the_same(self, scene, pool):
+        ill = pool[0]
+        namespace = _place(scene, ill)
+        scene.cluster.pdb(namespace, "web", {"app": "web"}, min_available=2)
+        scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
+        _approved(scene, ill)
+        _until(scene, ill, "progressing")
+        _ready(scene, ill, ready=False)
+        scene.pass_(60)
+        _ready(scene, ill, ready=True)
+
+        scene.cluster.delete("PodDisruptionBudget", namespace, "web")
+        scene.pass_(120)
+
+        _until(scene, ill, "succeeded")
+        assert not _on(scene, ill)
+        assert _cordoned(scene, ill)
+        evictions = [write for write in scene.writes(namespace) if write.startswith("evict")]
+        assert len(evictions) == len(set(evictions)) == 2
+
     @pytest.mark.parametrize("how", ["replaced", "un-cordoned"])
     def test_is_left_alone_when_it_is_another_or_a_person_wants_it_back(self, scene, pool, how):
         ill = pool[0]

@@ -60,6 +60,51 @@ class TestARefusalThatHasATime:
         assert "succeeded" in scene.words(incident)
         assert len(scene.writes(namespace)) == 1
 
+    def test_cooldown_of_the_machines_remedy_keeps_a_persons_other_one_waiting(self, scene):
+        namespace, alert = scene.patient(replicas=2)
+        scene.heal(namespace, alert)
+        pod = scene.cluster.all("Pod", namespace)[0]["metadata"]["name"]
+        known = scene.new()
+
+        scene.asked("v1/run", _restart(namespace, pod))
+        (incident,) = scene.until(lambda: scene.new() - known)
+        scene.until(lambda: "denied" in scene.words(incident))
+        assert _checks(scene, incident) == ["cooldown"]
+        assert len(scene.writes(namespace)) == 1
+        scene.resolve(alert)
+        scene.pass_(361)
+
+        scene.until(lambda: "succeeded" in scene.words(incident))
+        assert "begun" in scene.words(incident)
+        scene.until(lambda: pod not in {one["metadata"]["name"] for one in scene.cluster.all("Pod", namespace)})
+
+
+def _restart(namespace, pod):
+    target = {"kind": "Deployment", "namespace": namespace, "name": "web"}
+    return {"action": "restart_pod", "target": target, "params": {"pod": pod}, "dry_run": False}
+
+
+class TestTwoPeopleAtOnce:
+    def test_with_different_remedies_for_one_patient_get_one_and_a_word_about_the_other(self, scene):
+        namespace, _ = scene.patient(replicas=2)
+        pod = scene.cluster.all("Pod", namespace)[0]["metadata"]["name"]
+        known = scene.new()
+
+        ask = _restart(namespace, pod)
+        runs = [scene.asked("v1/run", {**ask, **more})["run"]
+                for more in ({"action": "scale_deployment", "params": {"replicas": 3}}, {})]  # fmt: skip
+        (incident,) = scene.until(lambda: scene.new() - known)
+        scene.until(lambda: "succeeded" in scene.words(incident))
+        scene.settle()
+
+        assert scene.words(incident).count("begun") == 1
+        (told,) = [run for run in runs if "not-run" in scene.words(run)]
+        assert "another run on" in scene.lines(told, "not-run")[0]["text"]
+        scene.until_told(told)
+        done = {line["action"] for line in scene.lines(incident, "succeeded")}
+        assert done <= {"scale_deployment", "restart_pod"}
+        assert (scene.replicas(namespace) == 3) is (done == {"scale_deployment"})
+
 
 def _text(event):
     return event.data.decode()
