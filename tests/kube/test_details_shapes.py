@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.action.catalogue import Catalogue
 from shared.errors import MalformedError
 from shared.event import codec, make, sign
 from shared.event.app import Emit
@@ -11,6 +12,7 @@ from shared.kube.facts import take
 from shared.kube.kinds import KINDS
 from shared.model.details import Details
 from shared.model.facts import Scope
+from shared.model.plan import Plan
 from tests.kube import seen
 
 JUNK = [None, True, -1, 10**300, 1.5, "", "x", "\ud800", "9" * 5000, [], [None, 3, "x", []], {}, {"x": {"y": []}}]
@@ -116,3 +118,16 @@ class TestSize:
             )
             _, body = codec.encode(sign.sign(made, b"k" * 32))
             assert 8_000 < len(body) < LIMIT, scope.kind
+
+    def test_no_action_plans_more_for_it_than_an_event_carries(self, cluster, kube):
+        planned = 0
+        for scope in crowd(cluster):
+            facts = take(kube, scope, None, stop_namespace="akeso-system", count=True, details=None)
+            names = {"pod": facts.pods[0].name if facts.pods else "p", "container": f"{'c' * 60}0"}
+            for action in Catalogue.home().all():
+                for asked in (example.params for example in action.examples):
+                    params = action.asked(asked | {key: name for key, name in names.items() if key in asked})
+                    result = action.plan(facts, params)
+                    assert len(result.model_dump_json()) < LIMIT // 4, f"{action.name} {scope.kind}"
+                    planned += isinstance(result, Plan)
+        assert planned

@@ -104,7 +104,7 @@ def cold_start() -> None:
     ):
         scene = Scene(world)
         examples.record(scene, capture, ROUNDS + 1)
-        asks = examples.asks(world, scene, capture)
+        asks = examples.executors(world, capture) | examples.asks(world, scene, capture)
         times: dict[str, list[float]] = {"bare": []}
         services = {service.name: service for service in world.services}
         for number in range(ROUNDS + 1):

@@ -10,12 +10,21 @@ from typing import Any
 
 import httpx
 
+from shared import clock
 from shared import settings as bootstrap
+from shared.action.catalogue import Catalogue
+from shared.action.declare import Action
+from shared.action.render import executor_name
 from shared.dev.broker_event import Event
 from shared.dev.world import World
 from shared.event import codec, sign
+from shared.event.types import ApprovedData
+from shared.guard.grant import sign as sign_grant
 from shared.guard.load import flat
 from shared.guard.policy import Policy
+from shared.model.facts import Facts
+from shared.model.grant import Grant
+from shared.model.plan import Plan
 from shared.secrets import Secrets
 from shared.state.client import Store
 from shared.state.transitions import Cause, State
@@ -113,6 +122,39 @@ def asks(world: World, scene: Scene, capture: Capture) -> dict[str, Callable[[in
     return made
 
 
+def executors(world: World, capture: Capture) -> dict[str, Callable[[int], Callable[[str], int]]]:
+    """For each action's own: a genuine grant that nobody remembers, whose target is looked for and is not there.
+
+    All of a cold start is in it, up to the first word of Redis and of the API server; only the work itself is not.
+    """
+    folder = world.folder / "secrets"
+    key, signer = (folder / "event-hmac").read_bytes().strip(), (folder / "grant.key").read_bytes()
+    like = capture.events["remediation.approved"][0]
+    return {
+        executor_name(action.name): lambda number, action=action: _poster(
+            sign.sign(_granted(action, like, f"cold-{number}-{action.name}", signer), key)
+        )
+        for action in Catalogue.home().all()
+    }
+
+
+def _granted(action: Action, like: codec.Event, name: str, signer: bytes) -> codec.Event:
+    example = next(one for one in action.examples if one.writes or not one.refusal)
+    facts, params = Facts.model_validate(example.facts), action.Params.model_validate(example.params)
+    plan = action.plan(facts, params)
+    assert isinstance(plan, Plan)
+    until = clock.now_ms() + 600_000
+    grant = Grant(
+        id=name, incident="i", tenant="default", cluster="dev", scope=facts.scope, action=action.name, mode="do",
+        plan_hash=plan.hash, epoch="e", start_by=until, finish_by=until,
+    )  # fmt: skip
+    data = ApprovedData(incident="i", grant=sign_grant(grant, signer), params=example.params, plan=plan)
+    again = codec.Event(
+        like.type, like.source, name, like.time, like.subject, data.model_dump(mode="json"), like.extensions
+    )
+    return again.with_extensions(expirytime="", action=action.name)
+
+
 def _fresh(events: list[codec.Event], number: int, kind: str, key: bytes) -> codec.Event:
     if kind == "remediation.approved":  # each grant is begun once
         return events[number]
@@ -154,8 +196,6 @@ def proposals(state: State, count: int) -> list[tuple[Cause, dict[str, Any]]]:
         cause, mode="dev", fresh="bench", policy=policy, hydrate=True, embargo=0, people_before=False,
         stop={"mode": "run", "reason": "", "by": "", "since": "bench"},
     )  # fmt: skip
-    from shared import clock
-
     made = []
     for number in range(count):
         scope = f"Deployment/bench/web-{number}"
