@@ -227,7 +227,6 @@ class TestADaemonSetOfWhichAPodHangs:
         assert _hangs(story, namespace, "n2")
 
         alert = story.alert(namespace, alertname="KubeDaemonSetRolloutStuck", daemonset="web")
-        del alert.labels["deployment"]
         story.fire(alert)
         _until_word_by_sweeps(story, "succeeded", namespace)
         story.resolve(alert)

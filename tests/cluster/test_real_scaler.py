@@ -29,9 +29,7 @@ def scaled(story, namespace, limited):
             "type": "AverageValue", "averageValue": f"{EACH_M}m"}}}],
     }})  # fmt: skip
     story.until(lambda: limited in says(story, namespace), lambda: f"never {limited}: {says(story, namespace)}")
-    alert = story.alert(namespace, alertname="KubeHpaMaxedOut", horizontalpodautoscaler="web")
-    del alert.labels["deployment"]
-    return alert
+    return story.alert(namespace, alertname="KubeHpaMaxedOut", horizontalpodautoscaler="web")
 
 
 def says(story, namespace):
