@@ -5,6 +5,7 @@ It waits until the fresh one serves, or has failed in its turn: whether that cur
 
 from typing import Any, ClassVar
 
+from shared.action import quota
 from shared.action.declare import Action, Example, ObjectName, Rule
 from shared.model.base import Model
 from shared.model.facts import Facts, ObjectRef, PodFacts
@@ -33,6 +34,7 @@ class RestartPod(Action):
     kind = "evict"
     scopes = ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod")
     Params = RestartPodParams
+    details = ("quota",)
     rbac = (
         Rule("", "pods", ("patch",)),
         Rule("", "pods/eviction", ("create",)),
@@ -50,6 +52,7 @@ class RestartPod(Action):
         Example("another pod", _FACTS, {"pod": "web-7d4b9-zzzzz"}, refusal="not-found"),
         Example("already going", {**_FACTS, "pods": [{**_POD, "deleting": True}]}, _PARAMS, refusal="nothing-to-do"),
         Example("budget used up", {**_FACTS, "disruption_allowed": 0}, _PARAMS, refusal="disruption-budget"),
+        Example("where none may be made", {**_FACTS, "details": {"quota": {"pods": -1}}}, _PARAMS, refusal="quota"),
         Example("a pod without owner", _BARE, _PARAMS, refusal="bare-pod"),
         Example("a pod without owner, allowed", _BARE, {**_PARAMS, "allow_bare": True}, writes=1),
         Example(
@@ -70,6 +73,8 @@ class RestartPod(Action):
             return Refusal(reason="nothing-to-do", text=f"pod {pod.name} is being deleted already")
         if facts.disruption_allowed == 0:
             return Refusal(reason="disruption-budget", text="the disruption budget allows no eviction now")
+        if scope.kind != "Pod" and (refused := quota.refuses(facts)):
+            return refused
         target = ObjectRef(kind="Pod", namespace=scope.namespace, name=pod.name, uid=pod.uid)
         evicted = Write(verb="evict", target=target)
         replaced = Write(verb="watch", target=scope.ref, patience_s=_WITHIN_S)

@@ -189,6 +189,17 @@ class TestPlan:
             assert result.touches.count >= 0
 
     @every_example
+    def test_takes_no_pod_away_where_a_quota_lets_none_be_made_anew(self, action, example):
+        result = planned(action, example)
+        if isinstance(result, Refusal) or result.touches.unit != "pod" or not result.touches.count:
+            return
+        fewer = all(isinstance(write.after, int) and write.after < write.before for write in result.writes)
+        details = {**example.facts.get("details", {}), "quota": {"pods": -1}}
+        shut = planned(action, example, details=details)
+        # What has no owner is not made anew in any case, and of fewer none is.
+        assert example.facts["scope"]["kind"] == "Pod" or fewer or shut.reason == "quota"
+
+    @every_example
     def test_of_a_patch_can_be_taken_back_and_forth(self, action, example):
         result = planned(action, example)
         if isinstance(result, Refusal) or not result.writes:
