@@ -35,6 +35,7 @@ class BackupData(Action):
         Rule("batch", "cronjobs", ("get",)),
         Rule("snapshot.storage.k8s.io", "volumesnapshots", ("get", "create")),
     )
+    requests = 36
     cooldown_s = 900
     proof = "real workload"
     proved_by = "tests/cluster/test_real_storage.py::TestABackup::test_is_the_declared_one_and_can_be_read"

@@ -49,6 +49,7 @@ class CleanupStorage(Action):
     Params = CleanupStorageParams
     details = ("claim", "runs", "quota")
     rbac = (Rule("batch", "jobs", ("get", "create")),)
+    requests = 27
     cooldown_s = 900
     proof = "real workload"
     proved_by = (

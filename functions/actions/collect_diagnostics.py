@@ -22,6 +22,7 @@ class CollectDiagnostics(Action):
         "tests/cluster/test_real_remedies.py::TestAJobThatFails"
         "::test_is_told_with_what_its_container_said_also_when_its_pod_is_gone"
     )
+    requests = 16
     examples: ClassVar = (
         Example("a crash loop", _FACTS, {}),
         Example("a node", {"taken_at": 0, "scope": {"kind": "Node", "name": "n1", "uid": "n-1"}}, {}),

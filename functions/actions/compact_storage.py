@@ -26,6 +26,7 @@ class CompactStorage(Action):
     scopes = ("StatefulSet", "Deployment", "PersistentVolumeClaim")
     details = ("tasks", "runs", "quota")
     rbac = (Rule("batch", "jobs", ("get", "create")), Rule("batch", "cronjobs", ("get",)))
+    requests = 36
     cooldown_s = 900
     proof = "real workload"
     proved_by = (

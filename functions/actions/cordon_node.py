@@ -39,6 +39,7 @@ class CordonNode(Action):
     Params = CordonNodeParams
     details = ("node",)
     rbac = (Rule("", "nodes", ("patch",)),)
+    requests = 15
     cooldown_s = 600
     soak_s = 120
     width = "node"

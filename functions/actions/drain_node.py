@@ -61,6 +61,7 @@ class DrainNode(Action):
         Rule("", "pods", ("get", "patch")),
         Rule("", "pods/eviction", ("create",)),
     )
+    requests = 31
     cooldown_s = 900
     soak_s = 180
     step_s = 10  # it waits for minutes: a run looks a few times and comes again

@@ -44,6 +44,7 @@ class ExpandPvc(Action):
     Params = ExpandPvcParams
     details = ("claim", "room")
     rbac = (Rule("", "persistentvolumeclaims", ("patch",)),)
+    requests = 29
     cooldown_s = 900
     soak_s = 60
     proof = "real workload"

@@ -86,6 +86,7 @@ class IncreaseResources(Action):
         Rule("apps", "statefulsets", ("patch",)),
         Rule("apps", "daemonsets", ("patch",)),
     )
+    requests = 40
     cooldown_s = 900
     soak_s = 180
     proof = "real workload"

@@ -60,6 +60,7 @@ class QuarantinePod(Action):
         Rule("networking.k8s.io", "networkpolicies", ("get", "create", "patch", "delete")),
         Rule("", "pods", ("get", "patch")),
     )
+    requests = 30
     cooldown_s = 300
     soak_s = 120
     downtime_s = 30

@@ -38,6 +38,7 @@ class RestartDaemonset(Action):
     Params = RestartDaemonsetParams
     details = ("quota",)
     rbac = (Rule("apps", "daemonsets", ("patch",)),)
+    requests = 32
     cooldown_s = 900
     soak_s = 120
     run_s = 3600

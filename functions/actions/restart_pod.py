@@ -39,6 +39,7 @@ class RestartPod(Action):
         Rule("", "pods", ("patch",)),
         Rule("", "pods/eviction", ("create",)),
     )
+    requests = 35
     cooldown_s = 300
     proof = "real workload"
     proved_by = (

@@ -51,6 +51,7 @@ class RollbackDeployment(Action):
     Params = RollbackDeploymentParams
     details = ("revisions", "quota")
     rbac = (Rule("apps", "deployments", ("patch",)), Rule("apps", "replicasets", ("get",)))
+    requests = 43
     cooldown_s = 900
     soak_s = 120
     run_s = 900

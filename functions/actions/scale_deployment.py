@@ -42,6 +42,7 @@ class ScaleDeployment(Action):
     Params = ScaleDeploymentParams
     details = ("quota",)
     rbac = (Rule("apps", "deployments", ("patch",)),)
+    requests = 27
     cooldown_s = 300
     soak_s = 60
     proof = "real workload"

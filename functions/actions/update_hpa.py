@@ -49,6 +49,7 @@ class UpdateHpa(Action):
     Params = UpdateHpaParams
     details = ("scaler",)
     rbac = (Rule("autoscaling", "horizontalpodautoscalers", ("get", "patch")),)
+    requests = 32
     cooldown_s = 600
     proof = "real workload"
     proved_by = (

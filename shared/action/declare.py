@@ -59,6 +59,7 @@ class Action(ABC):
     step_s: ClassVar[int] = 25  # one step's deadline; Serving cuts nothing that ends within 30 s
     run_s: ClassVar[int] = 600  # an attempt with all its steps and waits
     downtime_s: ClassVar[int] = 0  # so long one thing that it touches does not serve
+    requests: ClassVar[int] = 0  # to the API server, of the dearest attempt, but for further looks while it waits
     width: ClassVar[Literal["scope", "namespace", "node"]] = "scope"  # what nobody else may work on meanwhile
     touches_protected: ClassVar[bool] = False
     proof: ClassVar[Literal["api", "controller", "real workload"]] = "api"

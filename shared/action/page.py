@@ -27,6 +27,7 @@ def page(action: Action) -> str:
         ("risk", action.risk), ("how it writes", action.kind), ("heals", ", ".join(action.scopes)),
         ("nobody else may work meanwhile on", f"the {action.width}"), ("cooldown", _span(action.cooldown_s)),
         ("looked at again after", _span(action.soak_s)), ("takes at most", _span(action.run_s)),
+        ("asks the API server", f"{action.requests} times at most, and again while it waits"),
         ("is taken back", "when its time is over" if _ends(action) else "only when it is asked for"),
         ("proof", proof), *([("not shown", action.unproved)] if action.unproved else []),
     ]  # fmt: skip

@@ -5,6 +5,7 @@ Every request that an action makes in production is made here in the same order,
 
 import json
 import secrets
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from shared.action.declare import Action
 from shared.action.lifecycle import Attempt
 from shared.action.render import executor_name
 from shared.event.types import ApprovedData
+from shared.kube import facts as snapshot
 from shared.kube.client import Kube
 from shared.kube.errors import KubeError
 from shared.model.grant import Grant
@@ -41,6 +43,7 @@ class Ledger:
 
     def __init__(self, *, begun: bool = False, begins: bool = True) -> None:
         self.result = Result("")
+        self.begins: Counter[int] = Counter()  # by step
         self._known: dict[str, Any] = {"state": "granted"}
         self._begins = begins
         if begun:
@@ -56,6 +59,7 @@ class Ledger:
         return self._known
 
     def begin(self, _: Cause, *, step: int, **__: Any) -> dict[str, Any]:
+        self.begins[step] += 1
         if self._begins:
             self._begun(step)
         return {"go": self._begins, "check": "rehearsal"}
@@ -101,6 +105,19 @@ class Run:
 
     def go(self) -> Result:
         return self.with_(Ledger(begun=False, begins=True))
+
+    def cost(self) -> tuple[Result, int]:
+        """Do it: what came of it, and how many requests it took, but for all but the first look of each wait."""
+        with self.world.counted() as look:
+            snapshot.take(
+                self.kube, self._grant.scope, None, stop_namespace=self.world.home, details=self.action.details
+            )
+        ledger = Ledger(begun=False, begins=True)
+        with self.world.counted() as requests:
+            done = self.with_(ledger)
+        waited = [step for step, write in enumerate(self.plan.writes) if write.verb == "watch"]
+        again = sum(max(0, ledger.begins[step] - 1) for step in waited)
+        return done, len(requests) - again * (len(look) + 1)  # the stop is read before each
 
     def shut_out(self) -> Result:
         """The run that began it is gone and nobody may carry it on: a late write of it must fail."""
