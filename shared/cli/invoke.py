@@ -51,7 +51,8 @@ def command(
     if not folder.is_dir() or folder == Path():
         raise _out.Problem("no keys: name their folder by --secrets, or start an installation by `akeso dev`")
     catalogue = Catalogue.home(os.environ.get("AKESO_ACTIONS_DIR", ""))
-    action = action or next(one.name for one in reversed(catalogue.all()) if one.kind == "patch" and not one.details)
+    simple = [one for one in catalogue.all() if one.kind == "patch" and "Deployment" in one.scopes]
+    action = action or min(simple, key=lambda one: one.requests).name
     service = _examples.service(function, action)
     example = _examples.Example(folder, catalogue, action)
     body = _ask.read(data) if data else None

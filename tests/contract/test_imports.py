@@ -20,7 +20,7 @@ MORE_THAN_BARE = {
     "triage": 530,
     "router": 250,
     "guard": 260,
-    "executor": 580,
+    "executor": 585,
     "verifier": 530,
     "escalate": 300,
     "deadletter": 220,
