@@ -19,6 +19,11 @@ def choose(store: Store, spec: Object) -> str:
     return min(fit, key=lambda name: (placed.count(name), name), default="")
 
 
+def there(store: Store, name: str) -> bool:
+    """Whether pods that are bound to it are run by anybody."""
+    return name == ANYWHERE or any(node["metadata"]["name"] == name for node in store.all("Node"))
+
+
 def fit(store: Store, spec: Object) -> list[str]:
     """The nodes on which a pod may be, cordoned and lost ones as well."""
     nodes = store.all("Node")

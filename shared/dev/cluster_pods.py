@@ -92,6 +92,8 @@ class Pods:
             self._born[meta["uid"]] = now  # its time begins when somebody runs it
             waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
             return self._store.status(key_of(pod), {"phase": "Pending", "conditions": [waits]})
+        if not cluster_nodes.there(self._store, pod["spec"]["nodeName"]):
+            return pod  # nobody runs it, so nobody says how it is
         age = (now - born) / 1000
         behaviour = _behaviour(pod, self._had.setdefault(meta["uid"], _limit(pod)))
         if behaviour == "crash" and age >= float(notes.get(MOVE_AFTER, "inf")):

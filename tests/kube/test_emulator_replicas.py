@@ -89,6 +89,18 @@ class TestNames:
 
 
 class TestAReplicaSet:
+    def test_takes_a_pod_that_fits_and_says_nothing_of_one_that_no_node_runs(self, cluster, advance):
+        running = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        body = {"metadata": {"name": "one", "labels": {"app": "db"}}, "spec": {"nodeName": "nowhere"}}
+        cluster.put("Pod", "shop", {**body, "status": running})
+        made(cluster, "ReplicaSet")
+        advance()
+
+        one = cluster.get("Pod", "shop", "one")
+        assert one["metadata"]["ownerReferences"][0]["name"] == "db"
+        assert one["status"] == running
+        assert (len(names(cluster)), status(cluster, "ReplicaSet")["readyReplicas"]) == (2, 1)
+
     def test_of_somebody_else_is_his_to_fill(self, cluster, advance):
         owner = {"apiVersion": "example.org/v1", "kind": "Rollout", "name": "db", "uid": "r-1", "controller": True}
         made(cluster, "ReplicaSet", ownerReferences=[owner])
