@@ -98,19 +98,24 @@ def _data(entry: Entry) -> Model:
 
 def _request(entry: Entry) -> RequestedData:
     if entry.get("body"):  # a person's run
-        return RequestedData.model_validate_json(entry["body"])
+        asked = RequestedData.model_validate_json(entry["body"])
+        return asked.model_copy(update={"wish": asked.wish.model_copy(update=_voice(entry))})
     if entry.get("hold"):  # a person's yes
         wish = Wish(
             reason="approve", action=entry["action"], params=json.loads(entry["params"]), hold=entry["hold"],
-            approvers=tuple(entry["approvers"]), approved_hash=entry["approved_hash"],
+            approvers=tuple(entry["approvers"]), approved_hash=entry["approved_hash"], **_voice(entry),
         )  # fmt: skip
     elif entry.get("wish"):
         # Refused for now: the wish is kept, for as long as it is still meant.
-        wish = Wish.model_validate_json(entry["wish"])
-        wish = wish.model_copy(update={"voice_until": int(str(entry.get("voice_until", 0)))})
+        wish = Wish.model_validate_json(entry["wish"]).model_copy(update=_voice(entry))
     else:
         wish = Wish(reason="retry")
     return RequestedData(incident=entry.get("incident", ""), wish=wish)
+
+
+def _voice(entry: Entry) -> dict[str, int]:
+    """Since when and until when a person means it."""
+    return {name: int(str(entry.get(name) or 0)) for name in ("asked_at", "voice_until")}
 
 
 def undo_proposal(entry: Entry, attempt: dict[str, str], *, protected: bool = False) -> Emit:

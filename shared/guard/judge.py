@@ -102,6 +102,7 @@ def request(data: ProposedData, *, expires: int = 0, dry: bool = False) -> dict[
         "approvers": list(wish.approvers) if wish else [],
         "approved_hash": wish.approved_hash if wish else "",
         "wish": wish.model_dump_json() if wish else None,
+        "asked_at": wish.asked_at if wish else 0,
         "voice_until": wish.voice_until if wish else 0,
         "rule": data.rule,
         "proposer": data.proposer,

@@ -45,10 +45,19 @@ def find(here: Here) -> Found:
     known = here.state.store.hash(f"{PREFIX}:policy")
     if known.get("origin") == "object":
         return Found("object", "gone", None, f"{KIND} {NAME} is gone; apply one with `spec: {{}}` for the defaults")
-    text = (read_configmap(here.kube, home, CONFIGMAP) or {}).get(KEY, "")
-    if not text.strip() and known.get("revision", _EMPTY) != _EMPTY:
+    data = read_configmap(here.kube, home, CONFIGMAP) or {}
+    text = data.get(KEY, "")
+    if _says_nothing(text) and (known.get("revision", _EMPTY) != _EMPTY or set(data) - {KEY} or text.strip()):
         return Found("configmap", "gone", None, f"{CONFIGMAP} has no {KEY}; write `{{}}` there for the defaults")
     return _read("configmap", policy_read.revision(text), lambda: policy_read.read(text, actions, home))
+
+
+def _says_nothing(text: str) -> bool:
+    """Whether it is empty, or all of it commented out: nobody has asked for the defaults by that."""
+    try:
+        return policy_read.parse(text) is None
+    except MalformedError:
+        return False
 
 
 def _read(origin: Literal["object", "configmap"], revision: str, read: Callable[[], Policy]) -> Found:

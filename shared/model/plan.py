@@ -91,26 +91,25 @@ class Plan(Model):
     @property
     def turn(self) -> Literal["", "up", "down"]:
         """Which way it moves a number of replicas."""
-        for write in self.writes:
-            if isinstance(write.before, int) and isinstance(write.after, int) and write.before != write.after:
-                return "up" if write.after > write.before else "down"
-        return ""
+        return next(("up" if after > before else "down" for before, after in self._moves()), "")
 
     @property
     def replicas(self) -> dict[Literal["up", "down"], int]:
         """How far it moves them or an autoscaler's bounds: the highest number it goes up to, the lowest down to."""
-        moved = [
-            (write.before if type(write.before) is int else 0, write.after)
-            for write in self.writes
-            if write.path in _REPLICAS and type(write.after) is int
-        ]
-        up, down = [b for a, b in moved if b > a], [b for a, b in moved if b < a]
+        up = [after for before, after in self._moves() if after > before]
+        down = [after for before, after in self._moves() if after < before]
         found: dict[Literal["up", "down"], int] = {}
         if up:
             found["up"] = max(up)
         if down:
             found["down"] = min(down)
         return found
+
+    def _moves(self) -> list[tuple[int, int]]:
+        """From where to where; an autoscaler's minimum that nobody has said counts as none."""
+        found = [(write.before or 0, write.after) for write in self.writes
+                 if write.path in _REPLICAS and type(write.after) is int]  # fmt: skip
+        return [(before, after) for before, after in found if type(before) is int and before != after]
 
     @property
     def resizes(self) -> bool:

@@ -17,4 +17,5 @@ class Wish(Model):
     approvers: tuple[str, ...] = ()
     hold: str = ""
     approved_hash: str = ""
-    voice_until: int = 0  # ms; until when a run that had to wait is still what somebody wants; 0: not yet known
+    asked_at: int = 0  # ms, when a person asked for the run or said yes; 0: nobody did
+    voice_until: int = 0  # ms; until when that is still what he wants

@@ -79,6 +79,7 @@ class TestAnotherWriterChangesTheDeploymentAtTheSameTime:
             while not ended.is_set():
                 number += 1
                 _touched(story, namespace, str(number))
+                ended.wait(0.02)  # the broker is in this process, too
 
         writers = [threading.Thread(target=write) for _ in range(2)]
         for writer in writers:
@@ -165,13 +166,31 @@ class TestTheClusterRefusesTheChange:
         assert story.effects(namespace) == []
         assert story.replicas(namespace) == 1
 
-    def test_by_a_quota_and_what_did_not_help_is_not_called_a_cure(self, story):
+    def test_by_a_quota_and_people_are_told_before_anything_is_written(self, story):
         namespace, alert = story.patient()
         quota = {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "1"}}}
         place = f"/api/v1/namespaces/{namespace}/resourcequotas"
         story.api_server.ok("POST", place, quota)
         until(lambda: story.api_server("GET", f"{place}/pods").body.get("status", {}).get("hard"))
 
+        story.fire(alert)
+        incident = story.until(lambda: story.incident(namespace))
+        story.told(incident)
+
+        assert "ResourceQuota" in story.reasons(incident)
+        assert story.effects(namespace) == []
+        assert story.replicas(namespace) == 1
+
+    def test_by_a_quota_that_comes_with_the_write_and_what_did_not_help_is_not_called_a_cure(self, story):
+        namespace, alert = story.patient()
+        quota = {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "1"}}}
+        place = f"/api/v1/namespaces/{namespace}/resourcequotas"
+
+        def comes():
+            story.api_server.ok("POST", place, quota)
+            until(lambda: story.api_server("GET", f"{place}/pods").body.get("status", {}).get("hard"))
+
+        story.gate.before("Deployment", "patch", comes)
         story.fire(alert)
         incident = story.until_word("succeeded", namespace)
         story.until(lambda: "exceeded quota" in str(story.cluster.get("Deployment", namespace, "web")["status"]))
@@ -272,6 +291,7 @@ class TestTheNodeIsLostUnderThePodThatIsRestarted:
 
             story.until(lambda: story.ready(namespace) == 1)  # the Deployment's controller says so, too
 
+            story.until(lambda: story.tick() and "succeeded" in story.all_words("Deployment", namespace))
             story.pass_(121)
             story.until(lambda: "verified" in story.all_words("Deployment", namespace))
 

@@ -59,12 +59,19 @@ class TestWhichOneCounts:
         assert in_force(world, "attempts") == "1"
         assert "RemediationPolicy akeso is gone" in told(world)[0]
 
-    @pytest.mark.parametrize("text", ["", " \n", None])
+    @pytest.mark.parametrize("text", ["", " \n", None, "# attempts_per_day: 1", "---\n", "null", "~"])
     def test_emptying_the_configmap_lifts_none_of_its_limits(self, world, text):
         configmap(world, "attempts_per_day: 1")
         configmap(world, text)
 
         assert in_force(world, "attempts") == "1"
+        assert "akeso-policy has no policy.yaml" in told(world)[0]
+
+    @pytest.mark.parametrize("data", [{"policy.yml": "attempts_per_day: 1"}, {"policy.yaml": "# attempts_per_day: 1"}])
+    def test_a_first_one_that_nobody_would_find_is_told(self, world, data):
+        world.cluster.edit("ConfigMap", HOME, "akeso-policy", {"data": data})
+        world.sweep()
+
         assert "akeso-policy has no policy.yaml" in told(world)[0]
 
     def test_deleting_the_configmap_lifts_none_of_its_limits(self, world):

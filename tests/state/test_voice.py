@@ -1,8 +1,12 @@
 """What a person asked for and what had to wait: his word is good for a while, and he can take it back."""
 
+import json
+
 import pytest
 
 from shared.event.publish import event_of
+from shared.event.types import RequestedData
+from shared.model.wish import Wish
 from tests.state.world import HOUR, MINUTE
 
 WISH = '{"reason": "run", "action": "scale_deployment", "author": "ann", "approvers": ["ann"]}'
@@ -57,11 +61,48 @@ class TestARunThatHasToWait:
         assert world.told(run) == ["not done: scale_deployment refused by expired (asked for too long ago)"]
         assert world.incident(run)["state"] == "closed"
 
+    def test_is_dropped_where_a_stop_was_lifted_since_it_was_asked_for(self, world, run):
+        asked = world.now
+        embargo(world, HOUR)
+        ask(world, run, asked_at=asked)
+        assert world.entry("retry", run)["asked_at"] == asked
+        world.stop("freeze")
+        world.advance(MINUTE)
+        world.stop("run")
+        embargo(world, 0)
+        world.request(run)
+
+        assert ask(world, run, asked_at=asked, dry=True)["check"] == "stale"
+        assert ask(world, run, asked_at=world.now, dry=True)["decision"] == "approved"
+        assert ask(world, run, asked_at=asked)["retry_at"] == 0
+        assert "asked for before the stop was lifted" in world.told(run)[-1]
+
     def test_of_an_alert_waits_as_long_as_it_must(self, world):
         incident = world.opened()
         embargo(world, 5 * HOUR)
         world.admit(incident)
         assert world.due("retry") == {incident: 5 * HOUR}
+
+
+class TestAWordThatIsNotHeardAtOnce:
+    """From the moment at which it was said, however long its event takes."""
+
+    def test_of_a_run_is_good_for_the_time_of_an_approval(self, world):
+        body = RequestedData(incident="", wish=Wish(reason="run", action="scale_deployment", author="ann"))
+        said = world.state.settle(world.cause("api"), "run", run="run-1", incident="", who="ann",
+                                  body=body.model_dump_json())  # fmt: skip
+        wish = event_of({**json.loads(said["entry"]), "tenant": "acme", "cluster": "prod"}).data["wish"]
+
+        assert (wish["asked_at"], wish["voice_until"]) == (world.now, world.now + HOUR)
+
+    def test_of_a_yes_too(self, world):
+        incident = world.opened()
+        held = world.admit(incident, autonomy="approve")
+        world.advance(MINUTE)
+        said = world.answer("approve", incident, held["hold"])
+        wish = event_of({**json.loads(said["entry"]), "tenant": "acme", "cluster": "prod"}).data["wish"]
+
+        assert (wish["asked_at"], wish["voice_until"]) == (world.now, world.now + HOUR)
 
 
 class TestAYesThatIsVoid:

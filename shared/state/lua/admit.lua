@@ -5,7 +5,7 @@
 -- req.expires (ms, 0: never), taken_at (ms), autonomy, approvers (list), approved_hash, manual (a person's run)
 -- req.paused, rolling_out, changed_by, changed_at (ms)  the last hand that was not ours; protected: the object's own mark
 -- req.touches {unit, count, population, pool, pool_population}, namespace_pods, width (scope|namespace|node)
--- req.voice_until (ms, 0: not yet known)  of a person's run that had to wait: until when it is still meant
+-- req.asked_at, voice_until (ms, 0: by nobody)  of a person's run or yes: since when and until when it is meant
 -- req.replicas {up, down}  how far it moves them, each only where it does
 -- req.turn ("up"|"down"|""), resources (bool), risk {part: points}, price (opaque), author (of a person's run)
 -- req.rule, proposer, reasoning   for the audit
@@ -165,6 +165,7 @@ if check then
   elseif waits and incident.id and incident.state == 'open' then
     due_put('retry', req.incident, retry_at > now and retry_at or now + 1000, {
       incident = req.incident, wish = req.wish, check = check, voice_until = req.manual and req.wish and voice or nil,
+      asked_at = req.wish and req.asked_at or nil,
     })
   elseif check == 'suggest' then
     tell(req.incident, 'suggested: ' .. req.command)

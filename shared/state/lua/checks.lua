@@ -262,6 +262,8 @@ local CHECKS = {
   end },
   { name = 'stale', judge = function()
     local lifted = num(redis.call('HGET', P .. ':stop', 'lifted_at'))
+    local asked = num(req.asked_at)
+    if asked > 0 and asked < lifted then return true, nil, nil, 0, 'asked for before the stop was lifted' end
     if req.taken_at < lifted then return true, nil, nil, now, 'from before the stop was lifted' end
     if req.taken_at > now + AHEAD then return true, nil, nil, 0, 'its facts are from the future: a clock is ahead' end
     return now - req.taken_at > STALE, STALE, now - req.taken_at, now

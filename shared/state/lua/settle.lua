@@ -132,7 +132,7 @@ if req.what == 'approve' or req.what == 'deny' or req.what == 'expired' then
     redis.call('HSET', k('hold', req.incident), 'answered', req.what)
     local entry = due_put('retry', req.incident, now, {
       incident = req.incident, hold = hold.id, action = hold.action, params = hold.params, approvers = given,
-      approved_hash = hold.plan_hash,
+      approved_hash = hold.plan_hash, asked_at = now, voice_until = now + setting('approval_ms'),
     })
     return remember({ done = true, entry = cjson.encode(entry) })
   end
@@ -169,7 +169,9 @@ end
 
 if req.what == 'run' then
   local incident = req.incident
-  local entry = due_put('retry', req.run, now, { run = req.run, body = req.body })
+  local entry = due_put('retry', req.run, now, {
+    run = req.run, body = req.body, asked_at = now, voice_until = now + setting('approval_ms'),
+  })
   audit(req.run, 'run', { who = req.who, body = req.body })
   count('runs_total')
   return remember({ done = true, entry = cjson.encode(entry), incident = incident })
