@@ -61,7 +61,7 @@ class DrainNode(Action):
         Rule("", "pods", ("get", "patch")),
         Rule("", "pods/eviction", ("create",)),
     )
-    requests = 31
+    requests = 39
     cooldown_s = 900
     soak_s = 180
     step_s = 10  # it waits for minutes: a run looks a few times and comes again
@@ -125,6 +125,13 @@ class DrainNode(Action):
             until_s=0 if node.unschedulable else params.minutes * 60,  # the cordon of somebody else is his to lift
             takes_back=True,
         )
+
+    def arrived(self, facts: Facts, params: Any) -> str | Refusal:
+        """Asked before each look as well: others may have gone since the plan was made."""
+        node = nodes.seen(facts, "drained")
+        if isinstance(node, Refusal):
+            return node
+        return nodes.needed(facts.scope.name, node, allow_control_plane=params.allow_control_plane) or ""
 
     def healthy(self, facts: Facts) -> bool:
         node = facts.details.node

@@ -17,6 +17,7 @@ from shared.model.plan import Plan, Refusal, Touches, Write
 
 _TEMPLATE = "/spec/template"
 _WITHIN_S = 600  # Kubernetes' own patience with a rollout
+_GOOD_MS = 1_800_000  # a version that was rolled out so long ago was good
 
 _SCOPE = {"kind": "Deployment", "namespace": "shop", "name": "checkout", "uid": "d-1"}
 _BAD = {"name": "checkout-b", "uid": "r-2", "number": 2, "current": True, "replicas": 1, "template": "b"}
@@ -90,7 +91,9 @@ class RollbackDeployment(Action):
             )
         if refused := quota.refuses(facts):
             return refused
-        now, back = _now(facts), _back(facts, params.revision)
+        if not facts.replicas.desired:
+            return Refusal(reason="nothing-to-do", text=f"{scope.name} wants no replicas: none of them can fail")
+        now, back = _now(facts, params.revision), _back(facts, params.revision)
         if isinstance(now, Refusal):
             return now
         if isinstance(back, Refusal):
@@ -127,8 +130,8 @@ def _source(revision: Revision) -> dict[str, str]:
     return {"kind": "ReplicaSet", "name": revision.name, "uid": revision.uid, "path": _TEMPLATE}
 
 
-def _now(facts: Facts) -> Revision | Refusal:
-    """The present revision, unless there is no reason to leave it."""
+def _now(facts: Facts, number: int) -> Revision | Refusal:
+    """The present revision, unless there is no reason to leave it; `number`: the one that a person has named."""
     history = facts.details.revisions
     known = history.revisions if history else ()
     now = next((one for one in known if one.current), None)
@@ -136,6 +139,13 @@ def _now(facts: Facts) -> Revision | Refusal:
         return Refusal(reason="not-found", text="the present revision has no ReplicaSet yet: look again in a moment")
     if len(known) == 1:
         return Refusal(reason="unsupported", text=f"revision {now.number} is the only one: there is none to go back to")
+    stood = history is not None and history.rollout == "complete" and facts.taken_at - now.created_at > _GOOD_MS
+    if not number and now.created_at and stood:
+        text = (
+            f"revision {now.number}, the present one, has stood for {(facts.taken_at - now.created_at) // 60_000} min:"
+            " its pods fail for another reason than that it is new; to leave it all the same name a revision"
+        )
+        return Refusal(reason="nothing-to-do", text=text)
     if now.health == "now":
         text = f"revision {now.number}, the present one, is rolled out and all its pods are ready"
         return Refusal(reason="nothing-to-do", text=text)

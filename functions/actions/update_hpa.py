@@ -66,6 +66,7 @@ class UpdateHpa(Action):
         Example("already there", _FACTS, {"maximum": 3}, refusal="nothing-to-do"),
         Example("not at its maximum", _with(current=2, desired=2, limited=""), {}, refusal="nothing-to-do"),
         Example("without metrics", _with(metrics=False), {}, refusal="metrics"),
+        Example("of something above it", _with(owner="ScaledObject checkout"), {}, refusal="autoscaler"),
         Example("declared in Git", _with(gitops_owner="argocd"), {}, refusal="gitops"),
         Example("more than the owner allows", {**_FACTS, "spec": {"maximum_replicas": 3}}, {}, refusal="bounds"),
         Example("no autoscaler", {**_FACTS, "autoscaler": "", "details": {"scaler": {}}}, {}, refusal="undeclared"),
@@ -89,6 +90,9 @@ class UpdateHpa(Action):
         if scaler.gitops_owner:
             text = f"{scaler.gitops_owner} would put the bounds of {scaler.name} back: change them in Git"
             return Refusal(reason="gitops", text=text)
+        if scaler.owner:
+            text = f"{scaler.owner} owns the autoscaler {scaler.name} and would put its bounds back: change them there"
+            return Refusal(reason="autoscaler", text=text)
         if not scaler.metrics or not scaler.able:
             text = f"autoscaler {scaler.name} has no metrics or cannot scale: its bounds are not what is wrong"
             return Refusal(reason="metrics", text=text)

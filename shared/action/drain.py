@@ -46,7 +46,9 @@ def some(
         return Look(refusal=sorted_out.refusal)
     held: list[NodePod] = []
     why = ""
-    for pod in sorted_out.go[:BATCH]:
+    for tried, pod in enumerate(sorted_out.go):
+        if tried - len(held) == BATCH:  # those that are held keep no place from the others
+            break
         if refusal := _astray(kube, write, mark) or may(pod.namespace):
             return Look(refusal=refusal)
         if said := _evict(kube, pod, mark=mark, field_manager=field_manager):

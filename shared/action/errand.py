@@ -53,6 +53,9 @@ def as_declared(facts: Facts, task: str, *, patience_s: int) -> Plan | Refusal:
             f" {TASK}={task} and the annotation {FOR}={scope.kind}/NAME, and suspend it if it is for nothing else"
         )
         return Refusal(reason="undeclared", text=text)
+    if found.active:
+        text = f"CronJob {found.name[:_NAME]} has a Job of its own running: wait for its end"
+        return Refusal(reason="nothing-to-do", text=text)
     if refused := quota.refuses(facts, 1):
         return refused
     return plan(facts, task, "Job", _of_cronjob(found), patience_s=patience_s)

@@ -46,7 +46,7 @@ class Attempt:
         self._run = secrets.token_hex(8)  # one delivery of the event, not the event
         self._undo = grant.mode == "undo"
         self._home = here.settings.kube.namespace
-        self._steps = Steps(self, here.kube, self._home, action, grant, data)
+        self._steps = Steps(self, here, action, grant, data)
         self._before: Facts | None = None
         self.since = 0  # ms, when the present step was begun for the first time
         self._ends = time.monotonic() + action.step_s  # of this run; what is left is another one's

@@ -73,10 +73,10 @@ def _short(value: object) -> str:
 def reason_of(error: KubeError) -> Reason:
     """The word for what an API server refuses."""
     if isinstance(error, Throttled):
-        return "disruption-budget"
+        return "disruption-budget" if "disruption budget" in str(error) else "busy"
     if isinstance(error, NotFound):
         return "not-found"
     text = str(error)
-    if "quota" in text or "LimitRange" in text or "usage per" in text:
+    if any(words in text for words in ("exceeded quota", "failed quota", "LimitRange", "usage per")):
         return "quota"
     return "protected" if "akeso:" in text or "denied" in text else "unsupported"

@@ -11,6 +11,7 @@ from shared import clock, failpoint
 from shared.action import drain, nodes
 from shared.action.declare import Action
 from shared.action.outcome import Done, Ended, Later, reason_of, was_changed, was_gone
+from shared.event.here import Here
 from shared.event.types import ApprovedData
 from shared.kube import write as kube_write
 from shared.kube.client import Kube
@@ -43,11 +44,16 @@ class Held(Protocol):
 class Steps:
     """The steps of one grant's plan, each by its number. Raises KubeError where nothing can be told, and BusyError."""
 
-    def __init__(self, held: Held, kube: Kube, home: str, action: Action, grant: Grant, data: ApprovedData) -> None:
-        self._held, self._kube, self._home = held, kube, home
+    def __init__(self, held: Held, here: Here, action: Action, grant: Grant, data: ApprovedData) -> None:
+        self._held, self._here, self._home = held, here, here.settings.kube.namespace
         self._action, self._grant, self._data = action, grant, data
         self._undo = grant.mode == "undo"
         self._manager = f"akeso-{action.name}"
+
+    @property
+    def _kube(self) -> Kube:
+        # Not before a step asks: an executor that only tells has no way to the cluster.
+        return self._here.kube
 
     @property
     def lasts_s(self) -> int:
@@ -142,6 +148,13 @@ class Steps:
 
     def _watch(self, write: Write) -> Done | Ended | Later:
         """A step that only waits: the action says by fresh facts whether what was begun has arrived."""
+        said = self._arrived()
+        if isinstance(said, Ended):
+            return said
+        return self._later(write, Later(said, "deadline")) if said else Done("look")
+
+    def _arrived(self) -> str | Ended:
+        """What the action says to the scope as it is now."""
         facts = self._held.facts()
         if facts is None:
             return Ended("failed", "the target is gone", "look", "not-found")
@@ -149,7 +162,7 @@ class Steps:
         said = self._action.arrived(facts, self._action.Params.model_validate(self._data.params))
         if isinstance(said, Refusal):
             return Ended("failed", f"{said.reason}: {said.text}", "look", said.reason)
-        return self._later(write, Later(said, "deadline")) if said else Done("look")
+        return said
 
     def _drain(self, write: Write, step: int) -> Done | Ended | Later:
         """A node's pods go as fresh looks find them; the node carries the mark before the first one goes."""
@@ -165,6 +178,8 @@ class Steps:
             return Ended("failed", f"changed: node {write.target.name} is not cordoned any more", "look", "changed")
         if halted := self._held.halted():
             return Ended("stopped", halted)
+        if isinstance(said := self._arrived(), Ended):
+            return said
         try:
             if seen.mark != mark:
                 self._apply(write, step, seen.resource_version, dry_run=False)
@@ -174,7 +189,9 @@ class Steps:
             )  # fmt: skip
         except (Conflict, NotFound):
             return self._later(write, Later("the node changes too fast", "changed"))
-        except (Refused, Throttled) as error:
+        except Throttled as error:
+            return self._later(write, Later(str(error), reason_of(error)))
+        except Refused as error:
             return Ended("failed", f"refused by the API: {error}", reason=reason_of(error))
         if look.refusal:
             outcome: Literal["failed", "stopped"] = "stopped" if look.refusal.reason == "lease" else "failed"

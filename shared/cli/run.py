@@ -1,11 +1,14 @@
 """`akeso run`: one action by a person, who sees first what it would do."""
 
 import json
-from typing import Annotated, Any
+import os
+from collections.abc import Collection
+from typing import Annotated, Any, get_args
 
 import typer
 
 from shared.cli import _ask, _out
+from shared.errors import AkesoError
 
 
 def command(
@@ -25,7 +28,7 @@ def command(
     ask = {
         "action": action,
         "target": _ask.target(target),
-        "params": dict(_param(text) for text in param or ()),
+        "params": dict(_param(text, _texts(action)) for text in param or ()),
         "by": _out.name(by),
         "reason": reason,
         "dry_run": not yes,
@@ -52,12 +55,29 @@ def _planned(said: dict[str, Any]) -> None:
         _out.say("nothing was done; add --yes to do it")
 
 
-def _param(text: str) -> tuple[str, Any]:
-    """Read `replicas=3` as a number and `pod=web-1` as text: a value that is JSON is taken as such."""
+def _texts(action: str) -> frozenset[str]:
+    """Parameters of it that are texts, as far as we know it here."""
+    from shared.action.catalogue import Catalogue
+
+    try:
+        fields = Catalogue.home(os.environ.get("AKESO_ACTIONS_DIR", "")).load(action).Params.model_fields
+    except AkesoError:
+        return frozenset()
+    return frozenset(name for name, field in fields.items() if str in {field.annotation, *get_args(field.annotation)})
+
+
+def _param(text: str, texts: Collection[str] = ()) -> tuple[str, Any]:
+    """Read `replicas=3` as a number and `pod=web-1` as text: a value that is JSON is taken as such, but for `texts`."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise _out.Problem(f"--param {text[:100]!r} is not K=V")
+    if name in texts:
+        return name, value
     try:
-        return name, json.loads(value)
+        return name, json.loads(value, parse_constant=_no_number)
     except (ValueError, RecursionError):
         return name, value
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")

@@ -15,6 +15,7 @@ from shared.model.details import CLEANUP
 from shared.model.facts import ContainerState, Facts, PodFacts, ScopeKind
 
 _HOUR_MS: Final = 3_600_000
+_NEW_MS: Final = 1_800_000  # what has stood for longer was good
 
 
 class PodWhen(Model):
@@ -158,7 +159,7 @@ def _new_version_fails(facts: Facts) -> bool:
     now = next((one for one in history.revisions if one.current), None) if history else None
     if history is None or now is None or now.health == "now":
         return False
-    new = history.rollout == "stuck" or 0 <= facts.taken_at - now.created_at < _HOUR_MS
+    new = history.rollout == "stuck" or 0 <= facts.taken_at - now.created_at < _NEW_MS
     return new and any(
         one.number < now.number and one.health in ("now", "stood") and one.template != now.template
         for one in history.revisions

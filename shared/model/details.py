@@ -107,6 +107,7 @@ class Scaler(Model):
     metrics: bool = False  # ScalingActive: it has the metrics it goes by
     able: bool = False  # AbleToScale
     limited: str = ""  # why it may not go on: TooManyReplicas, TooFewReplicas; empty when it is not limited
+    owner: str = ""  # kind and name of what controls it, such as KEDA's ScaledObject
     gitops_owner: str = ""
 
 
@@ -212,6 +213,7 @@ class Task(Model):
     uid: str
     task: Literal["backup", "compact", "cleanup"]
     suspended: bool = False
+    active: int = 0  # Jobs of its own that run now
     last_success_at: int = 0  # ms, 0 for never
 
 

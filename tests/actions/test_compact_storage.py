@@ -84,6 +84,15 @@ def test_refuses_and_names_the_reason(tasks, changes, reason, word):
     assert word in refused.text
 
 
+class TestWhatRunsAlready:
+    def test_of_the_cronjobs_own_is_waited_for_by_whoever_asks(self):
+        assert plan(task(active=1)).reason == "nothing-to-do"
+        assert "wait for its end" in plan(task(active=1)).text
+
+    def test_of_another_cronjob_is_no_hindrance(self):
+        assert not isinstance(plan(task("backup", "backup", active=1), task()), Refusal)
+
+
 def test_another_task_under_way_is_no_hindrance():
     assert plan(task(), runs=[run(what="backup")]).writes
 

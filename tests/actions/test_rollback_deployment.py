@@ -25,7 +25,7 @@ BAD = rev(3, current=True)
 def facts(*revisions, rollout="stuck", **changes):
     details = Details(revisions=Revisions(revisions=revisions, rollout=rollout))
     base = {"scope": SCOPE, "replicas": Replicas(desired=2, ready=2, updated=1), "pod_count": 3, "details": details}
-    return Facts(taken_at=1, **base | changes)
+    return Facts(**{"taken_at": 1} | base | changes)
 
 
 def plan(*revisions, revision=0, **changes):
@@ -72,6 +72,27 @@ class TestGoesBackTo:
         made = plan(rev(3, current=True, ready=ready), rev(2, "stood", ready=before))
         assert made.takes_back is back
         assert (made.touches.unit, made.touches.count, made.touches.population) == ("pod", ready, 3)
+
+
+class TestThePresentOne:
+    """One that has stood is good, whatever its pods suffer from now."""
+
+    @staticmethod
+    def plan(minutes, *, revision=0, rollout="complete"):
+        now = BAD.model_copy(update={"created_at": 1_000})
+        given = facts(now, rev(2, "stood"), rollout=rollout, taken_at=1_000 + minutes * 60_000)
+        return ACTION.plan(given, ACTION.Params(revision=revision))
+
+    def test_that_has_stood_for_half_an_hour_is_not_left(self):
+        assert self.plan(31).reason == "nothing-to-do"
+        assert "has stood for 31 min" in self.plan(31).text
+
+    def test_that_is_new_or_stuck_or_unwanted_is_left(self):
+        assert back_to(self.plan(29)) == back_to(self.plan(31, rollout="stuck")) == "web-2"
+        assert back_to(self.plan(31, revision=2)) == "web-2"
+
+    def test_without_any_replicas_fails_in_nothing(self):
+        assert plan(BAD, rev(2, "stood"), replicas=Replicas(desired=0, ready=0)).reason == "nothing-to-do"
 
 
 class TestRefuses:

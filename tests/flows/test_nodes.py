@@ -221,6 +221,27 @@ class TestANodeThatNeedsRepair:
         _until(scene, ill, "succeeded")
         assert not _on(scene, ill)
 
+    def test_that_has_become_the_last_one_meanwhile_is_given_up_and_takes_pods_again(self, scene, pool):
+        ill, *others = pool
+        namespace = _place(scene, ill)
+        scene.cluster.pdb(namespace, "web", {"app": "web"}, min_available=2)
+        scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
+        incident = _approved(scene, ill)
+        _until(scene, ill, "progressing")
+        scene.settle()
+        for other in others:
+            scene.cluster.edit("Node", "", other, {"spec": {"unschedulable": True}})
+        scene.cluster.delete("PodDisruptionBudget", namespace, "web")
+        before = _on(scene, ill)
+
+        scene.pass_(120)
+
+        _until(scene, ill, "failed")
+        assert scene.lines(incident, "failed")[0]["reason"] == "last-node"
+        assert _on(scene, ill) == before
+        scene.tick()
+        scene.until(lambda: not _cordoned(scene, ill))
+
     def test_that_is_lost_meanwhile_and_comes_back_is_emptied_all_the_same(self, scene, pool):
         ill = pool[0]
         namespace = _place(scene, ill)

@@ -87,6 +87,14 @@ class TestALook:
 
         assert left(cluster) == {"p-10", "p-11", "p-12"}
 
+    def test_lets_none_wait_for_those_that_a_budget_keeps(self, cluster, pods, look):
+        pods(*(f"p-{n:02}" for n in range(drain.BATCH + 1)))
+        cluster.pdb("shop", "web", {"app": "web"}, min_available=drain.BATCH + 1)
+        pods("free", namespace="zoo")
+
+        assert look().held == drain.BATCH + 1
+        assert "free" not in left(cluster)
+
     def test_is_asked_for_each_pods_namespace(self, cluster, pods, look):
         pods("a")
         pods("b", namespace="zoo")

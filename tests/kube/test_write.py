@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.action.outcome import reason_of
 from shared.kube import write as writing
 from shared.kube.errors import Conflict, KubeDown, NotFound, Refused, Throttled
 from shared.kube.mark import MARK, UNDO, pointer
@@ -496,3 +497,19 @@ class TestPutConfigmap:
 
 def test_a_pointer_escapes_what_would_be_read_as_a_step():
     assert pointer("metadata", "annotations", "a.b/c~d") == "/metadata/annotations/a.b~1c~0d"
+
+
+class TestTheWordForWhatAServerRefuses:
+    @pytest.mark.parametrize(
+        ("error", "word"),
+        [
+            (Throttled("Cannot evict pod as it would violate the pod's disruption budget."), "disruption-budget"),
+            (Throttled("too many requests, please try again later"), "busy"),
+            (Refused("PATCH /apis/apps/v1/namespaces/shop/deployments/quota-api: 403 is forbidden"), "unsupported"),
+            (Refused('pods "web" is forbidden: exceeded quota: pods, requested: pods=1'), "quota"),
+            (Refused("maximum memory usage per Container is 32Mi"), "quota"),
+            (Refused("denied request: akeso: stop is set"), "protected"),
+        ],
+    )  # fmt: skip
+    def test_goes_by_its_own_message(self, error, word):
+        assert reason_of(error) == word

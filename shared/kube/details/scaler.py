@@ -3,7 +3,7 @@
 from typing import Final
 
 from shared.kube.reader import Object, Reader
-from shared.kube.shape import condition, gitops, is_of, is_true, meta, name, number, part, word
+from shared.kube.shape import condition, controller, gitops, is_of, is_true, meta, name, number, part, word
 from shared.model.details import Scaler
 from shared.model.facts import Scope
 
@@ -29,5 +29,11 @@ def look(kube: Reader, scope: Scope, found: Object) -> Scaler:  # noqa: ARG001  
         metrics=is_true(one, "ScalingActive"),
         able=is_true(one, "AbleToScale"),
         limited=word(limited.get("reason")) if limited.get("status") == "True" else "",
+        owner=_owner(one),
         gitops_owner=gitops(one),
     )
+
+
+def _owner(one: Object) -> str:
+    above = controller(one)
+    return f"{word(above.get('kind'))} {name(above.get('name'))}" if above else ""

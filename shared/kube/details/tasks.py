@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final, cast
 
 from shared.kube.reader import Object, Reader
-from shared.kube.shape import meta, ms, name, part, strings, within
+from shared.kube.shape import dicts, meta, ms, name, part, strings, within
 from shared.model.details import FOR, TASK, TASKS, Task, Tasks
 from shared.model.facts import Scope
 
@@ -32,5 +32,6 @@ def _declared(listed: list[Object], of: str) -> Iterator[Task]:
                 uid=name(meta(one).get("uid")),
                 task=cast("Any", task),
                 suspended=part(one, "spec").get("suspend") is True,
+                active=len(dicts(part(one, "status").get("active"))),
                 last_success_at=ms(part(one, "status").get("lastSuccessfulTime")),
             )
