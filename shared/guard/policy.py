@@ -54,7 +54,10 @@ Name = Annotated[str, StringConstraints(pattern=r"^[^\p{C}]{1,100}$", max_length
 
 
 class Rule(Model):
-    """The first one whose every condition fits says how far the machine may go there; what is left out fits all."""
+    """The first one whose every condition fits says how far the machine may go there; what is left out fits all.
+
+    One that only bounds replicas does so beside that one.
+    """
 
     name: Name  # people read it in the refusal
     actions: tuple[ActionName, ...] | None = Field(default=None, min_length=1, max_length=100)

@@ -63,6 +63,8 @@ class TestACase:
             ("rules: [{name: few, most_replicas: 4}]", f"{WEB}, turn: up, replicas: 4", "approved"),
             ("rules: [{name: few, most_replicas: 4}]", f"{WEB}, turn: up, replicas: 5", "denied (bounds): few"),
             ("rules: [{name: few, most_replicas: 4}]", f"{WEB}, turn: down, replicas: 5", "approved"),
+            ("rules: [{name: few, most_replicas: 4}, {name: r, autonomy: 'off'}]", f"{WEB}, turn: up, replicas: 4",
+             "denied (rule): r"),
             ("rules: [{name: some, least_replicas: 2}]", f"{WEB}, turn: down, replicas: 1", "denied (bounds): some"),
             ("blast_workload_percent: 50", f"{WEB}, touches: {{unit: pod, count: 2, population: 3}}",
              "denied (blast-workload): 2 more of 3 pods of the workload"),

@@ -72,7 +72,7 @@ class TestRules:
                 "a": ["^drain%_node$"], "k": ["^Node$"], "s": ["^crit.*$"], "autonomy": "approve", "approvers": 2,
                 "text": "nodes by two",
             },
-            {"n": ["^lab$"], "most": 4, "least": 0, "text": "few"},
+            {"n": ["^lab$"], "most": 4, "least": 0, "text": "few", "on": True},
             {"text": "free"},
         ]  # fmt: skip
 

@@ -131,6 +131,8 @@ WITHOUT = {
                                     "setting('backoff_base')"),
     "most replicas": Without(Ladder, "admit", "to.up > rule.most then", "false then"),
     "least replicas": Without(Ladder, "admit", "to.down < rule.least then", "false then"),
+    "a bound beside a rule": Without(Ladder, "admit",
+        "if fits and not one.on then break end", "if fits then break end"),
     "the strictest bound": Without(Ladder, "admit", "one.most < (rule.most or math.huge) then", "not rule.most then"),
     "suggest": Without(Ladder, "admit", "return level == 'suggest' and not manual", "return false"),
     "risk": Without(Ladder, "admit", "return risk >= num(policy.risk_refuse), num", "return false, num"),

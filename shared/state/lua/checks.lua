@@ -45,14 +45,15 @@ local function severities()
 end
 local severe = severities()
 
--- The first rule that fits; of one that nobody knows every rule by severity on the way to it as well.
+-- The first rule that fits, and those that only bound on the way to it; of one that nobody knows every rule by severity
+-- on that way as well.
 local function rules_of(severity)
   local found = {}
   for _, one in ipairs(list(policy.rules)) do
     if any(one.a, req.action) and any(one.n, req.namespace) and any(one.k, target_kind) then
       local fits = any(one.s, severity)
       if fits or severity == '' then found[#found + 1] = one end
-      if fits then break end
+      if fits and not one.on then break end
     end
   end
   return found

@@ -16,6 +16,7 @@ ACTIONS = ("restart", "drain", "scale")
 LEVELS = ("off", "observe", "suggest", "approve", "auto")
 APPROVAL, APPROVE, REFUSE, DEMOTE, PROMOTE, FALSE = 60 * MINUTE, 60, 90, 2, 2, 50
 RULES = (
+    {"a": ["^scale$"], "s": ["^warning$", "^page$"], "most": 4, "text": "beside the others", "on": True},
     {"a": ["^drain$"], "k": ["^Node$"], "autonomy": "off", "text": "never"},
     {"a": ["^drain$"], "approvers": 2, "text": "four eyes"},
     {"n": ["^tw.*$"], "s": ["^warning$"], "autonomy": "approve", "text": "two"},
@@ -71,8 +72,9 @@ class Model:
                 number for number, one in enumerate(fits)
                 if "s" not in one or any(re.match(glob, severity) for glob in one["s"])
             ]  # fmt: skip
-            first = hits[0] if hits else len(fits)
-            bound += fits[: first + 1] if not severity else fits[first : first + 1]
+            first = next((number for number in hits if "on" not in fits[number]), len(fits))
+            beside = [fits[number] for number in hits if number < first]
+            bound += fits[: first + 1] if not severity else [*beside, *fits[first : first + 1]]
         levels = [LEVELS.index(one.get("autonomy", "auto")) for one in bound]
         return {
             "autonomy": LEVELS[min(levels, default=4)],
