@@ -110,7 +110,12 @@ def scaler(name: str, target: Object, details: Object) -> Object:
     said = details.get("scaler") or {}
     labels = {_GITOPS[said["gitops_owner"]]: "shop"} if said.get("gitops_owner") else {}
     bounds = {"minReplicas": said.get("minimum", 1), "maxReplicas": said.get("maximum", 9)}
-    return {"metadata": {"name": name, "labels": labels}, "spec": {"scaleTargetRef": target, **bounds}}
+    meta: Object = {"name": name, "labels": labels}
+    if said.get("owner"):
+        kind, _, above = said["owner"].partition(" ")
+        owner = {"apiVersion": "keda.sh/v1alpha1", "kind": kind, "name": above, "uid": "above-it", "controller": True}
+        meta["ownerReferences"] = [owner]
+    return {"metadata": meta, "spec": {"scaleTargetRef": target, **bounds}}
 
 
 def rates(world: World, scaler: Object, details: Object) -> None:
