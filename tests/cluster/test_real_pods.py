@@ -85,6 +85,7 @@ class TestACrashLoopByAFaultOfTheVersion:
             _fire(story, _alert(story, namespace, seen[-1]))
             story.until(lambda n=number: story.effects(namespace) == EVICTED * n, f"not evicted for the time {number}")
             seen.append(story.looping(namespace, but=seen))
+            story.until(lambda n=number: story.all_words("Deployment", namespace).count("succeeded") == n)
             story.pass_(SOAK_S)
             story.until(lambda n=number: story.all_words("Deployment", namespace).count("ineffective") == n)
             story.look_while_it_waits(namespace, seen[-1])
@@ -268,6 +269,7 @@ def _told(story, namespace):
 
 def _verified(story, namespace, alert, kind="Deployment"):
     """Let it resolve and the soak pass: the incident, of which the verdict is the last word."""
+    story.until_word("succeeded", namespace, kind=kind)  # the soak begins when its replacement is seen to serve
     story.resolve(alert)
     story.until_word("resolved", namespace, kind=kind)
     story.pass_(SOAK_S)
