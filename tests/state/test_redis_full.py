@@ -18,7 +18,8 @@ from tests.state.world import MINUTE, World
 
 POLICY = flat(Policy(), "r1")
 RUN = {"mode": "run", "reason": "", "by": "", "since": "then"}
-LEVELS = range(-4096, 32_769, 2048)  # bytes that are left: from none to more than any script writes
+OVER = -(1 << 20)  # more than a server gives back by itself between two commands (the buffers of idle clients: 64 KiB)
+LEVELS = (OVER, *range(-4096, 32_769, 2048))  # bytes that are left: from none to more than any script writes
 BIG = "x" * 6000
 
 # Each script at work: what is there before, and the call. All that it names is fixed, so that it can be done anew.
@@ -162,7 +163,7 @@ class TestAFullRedis:
     def test_goes_on_by_itself_when_there_is_room_again(self, world):
         incident = world.opened()
         cause = world.cause("guard")
-        leave(world, -65536)
+        leave(world, OVER)
         world.advance(1000)
         for _ in range(3):
             with pytest.raises(UnavailableError):
