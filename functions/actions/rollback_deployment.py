@@ -11,13 +11,12 @@ from pydantic import Field
 from shared.action import quota
 from shared.action.declare import Action, Example, Rule
 from shared.model.base import Model
-from shared.model.details import Revision
+from shared.model.details import STOOD_MS, Revision
 from shared.model.facts import Facts
 from shared.model.plan import Plan, Refusal, Touches, Write
 
 _TEMPLATE = "/spec/template"
 _WITHIN_S = 600  # Kubernetes' own patience with a rollout
-_GOOD_MS = 1_800_000  # a version that was rolled out so long ago was good
 
 _SCOPE = {"kind": "Deployment", "namespace": "shop", "name": "checkout", "uid": "d-1"}
 _BAD = {"name": "checkout-b", "uid": "r-2", "number": 2, "current": True, "replicas": 1, "template": "b"}
@@ -133,16 +132,15 @@ def _source(revision: Revision) -> dict[str, str]:
 def _now(facts: Facts, number: int) -> Revision | Refusal:
     """The present revision, unless there is no reason to leave it; `number`: the one that a person has named."""
     history = facts.details.revisions
-    known = history.revisions if history else ()
-    now = next((one for one in known if one.current), None)
-    if now is None:
+    now = history.current if history else None
+    if history is None or now is None:
         return Refusal(reason="not-found", text="the present revision has no ReplicaSet yet: look again in a moment")
-    if len(known) == 1:
+    if len(history.revisions) == 1:
         return Refusal(reason="unsupported", text=f"revision {now.number} is the only one: there is none to go back to")
-    stood = history is not None and history.rollout == "complete" and facts.taken_at - now.created_at > _GOOD_MS
-    if not number and now.created_at and stood:
+    age_ms = facts.taken_at - now.created_at
+    if not number and now.created_at and history.rollout == "complete" and age_ms > STOOD_MS:
         text = (
-            f"revision {now.number}, the present one, has stood for {(facts.taken_at - now.created_at) // 60_000} min:"
+            f"revision {now.number}, the present one, has stood for {age_ms // 60_000} min:"
             " its pods fail for another reason than that it is new; to leave it all the same name a revision"
         )
         return Refusal(reason="nothing-to-do", text=text)
@@ -155,8 +153,7 @@ def _now(facts: Facts, number: int) -> Revision | Refusal:
 def _back(facts: Facts, number: int) -> Revision | Refusal:
     """The revision to go back to: the one that is named, or else the last good one, before all one that serves now."""
     history = facts.details.revisions
-    known = history.revisions if history else ()
-    now = next((one for one in known if one.current), None)
+    known, now = (history.revisions, history.current) if history else ((), None)
     if number:
         named = next((one for one in known if one.number == number), None)
         if named is None:

@@ -73,11 +73,16 @@ class Action(ABC):
         return self.kind not in ("read", "none")
 
     @classmethod
+    def takes(cls, name: str) -> frozenset[Any]:
+        """Types of that parameter."""
+        annotation = cls.Params.model_fields[name].annotation
+        return frozenset({annotation, *get_args(annotation)})
+
+    @classmethod
     def asked(cls, params: Mapping[str, Any]) -> Model:
         """Read what somebody asks for. Raises ValidationError; `true` is no number, and never taken for 1."""
-        for name, field in cls.Params.model_fields.items():
-            number = {int, float} & {field.annotation, *get_args(field.annotation)}
-            if number and isinstance(params.get(name), bool):
+        for name in cls.Params.model_fields:
+            if cls.takes(name) & {int, float} and isinstance(params.get(name), bool):
                 wrong = InitErrorDetails(type="int_type", loc=(name,), input=params[name])
                 raise ValidationError.from_exception_data(cls.Params.__name__, [wrong])
         return cls.Params.model_validate(params)

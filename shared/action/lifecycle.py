@@ -22,7 +22,7 @@ from shared.kube import facts as snapshot
 from shared.kube.note import note
 from shared.model.facts import Facts
 from shared.model.grant import Grant
-from shared.model.plan import Plan, Refusal, Write
+from shared.model.plan import Plan, Refusal
 from shared.model.protected import PROTECTED
 from shared.model.refusal import Reason
 from shared.model.stop import StopMode
@@ -72,14 +72,13 @@ class Attempt:
     def _carry_on(self, step: int, *, fresh: bool) -> Emit | None:
         if not self._data.plan.writes:
             return self._only_look(step, fresh=fresh)
-        write = self._data.plan.writes[step]
         if fresh:
-            hindrance = self._look_fresh(write)
+            hindrance = self._look_fresh()
             if hindrance is None:
                 hindrance = self.begin(step, self._scene())
             failpoint.hit("after-begin")
-            return self._end(step, hindrance or self._steps.write(write, step, fresh=True))
-        return self._end(step, self._steps.look_again(write, step))
+            return self._end(step, hindrance or self._steps.write(step, fresh=True))
+        return self._end(step, self._steps.look_again(step))
 
     def _only_look(self, step: int, *, fresh: bool) -> Emit | None:
         """Nothing is written: a person is told, and with `read` what was seen is kept for him."""
@@ -106,11 +105,11 @@ class Attempt:
             return self._end(step, Ended("stopped", halted))
         if refused := self.begin(step):
             return self._end(step, refused._replace(outcome="stopped"))
-        return self._end(step, self._steps.write(self._data.plan.writes[step], step, fresh=False))
+        return self._end(step, self._steps.write(step, fresh=False))
 
     # Before anything is begun ---------------------------------------------------------------------------------------
 
-    def _look_fresh(self, write: Write) -> Ended | None:
+    def _look_fresh(self) -> Ended | None:
         """Whether the world still is as it was when the plan was approved; the server's dry run included."""
         facts = self.facts()
         if facts is None:
@@ -129,7 +128,7 @@ class Attempt:
                 return Ended("skipped", f"{planned.reason}: {planned.text}", reason=planned.reason)
             if planned.hash != self._grant.plan_hash:
                 return Ended("skipped", "changed: what would be written now is not what was approved", reason="changed")
-        return self._steps.rehearse(write)
+        return self._steps.rehearse()
 
     def facts(self) -> Facts | None:
         return snapshot.take(
@@ -175,7 +174,7 @@ class Attempt:
         """Redis lost the attempt. A grant of a lost state is never begun, but what it did is written down anew."""
         if not self._data.plan.writes:
             return None
-        found = self._steps.effect(self._data.plan.writes[0], 0)
+        found = self._steps.effect(0)
         if not isinstance(found, Done) or found.how != "mark":
             return None
         return self._end(0, found)

@@ -15,7 +15,7 @@ from shared.event.here import Here
 from shared.event.types import ApprovedData
 from shared.kube import write as kube_write
 from shared.kube.client import Kube
-from shared.kube.errors import Conflict, KubeError, NotFound, Refused, Throttled
+from shared.kube.errors import Conflict, NotFound, Refused, Throttled
 from shared.kube.mark import FENCED, Stay
 from shared.model.base import canonical
 from shared.model.facts import Facts
@@ -60,9 +60,9 @@ class Steps:
         """After how many seconds what it does is to be taken back; 0: never."""
         return 0 if self._undo else self._data.plan.until_s
 
-    def rehearse(self, write: Write) -> Ended | None:
-        """Let the server try it without an effect. Controllers write statuses at any time: then look again."""
-        refused: KubeError | None = None
+    def rehearse(self) -> Ended | None:
+        """Let the server try the first without an effect. Controllers write statuses at any time: then look again."""
+        write, refused = self._data.plan.writes[0], None
         for _ in range(TRIES):
             seen = kube_write.read(self._kube, write, self._grant.id)
             if not seen.holds:
@@ -111,8 +111,9 @@ class Steps:
         # By the grant and not by the clock, so that a repeated write says the same.
         return Stay(clock.iso(self._grant.start_by + self.lasts_s * 1000), canonical(kept).decode())
 
-    def write(self, write: Write, step: int, *, fresh: bool) -> Done | Ended | Later:
+    def write(self, step: int, *, fresh: bool) -> Done | Ended | Later:
         """The step's effect, exactly once: read, precondition, write; on a conflict look again, three times at most."""
+        write = self._data.plan.writes[step]
         if not write.writes:
             return self._watch(write)
         if write.verb == "drain":
@@ -215,17 +216,18 @@ class Steps:
 
     # After a crash ---------------------------------------------------------------------------------------------------
 
-    def look_again(self, write: Write, step: int) -> Done | Ended | Later:
+    def look_again(self, step: int) -> Done | Ended | Later:
         """Somebody began this step and did not finish it: look, and only without a trace of an effect write it."""
+        write = self._data.plan.writes[step]
         if not write.writes:
             refused = self._held.begin(step)
             return refused._replace(outcome="stopped") if refused else self._watch(write)
-        found = self.effect(write, step)
+        found = self.effect(step)
         if found is not None:
             return found
         refused = self._held.begin(step)
         if refused is None:
-            return self.write(write, step, fresh=False)
+            return self.write(step, fresh=False)
         # It must not be written any more, and a late run must not do it either: one more version of the object makes
         # every write with an older one fail.
         try:
@@ -234,14 +236,15 @@ class Steps:
             )
         except (Conflict, Refused, Throttled):
             fenced = False
-        found = self.effect(write, step)
+        found = self.effect(step)
         if found is not None:
             return found
         if not fenced:
             return Ended("unknown", f"{refused.text}; whether it was written cannot be told")
         return Ended("stopped", f"{refused.text}; nothing was written by this step", "fence")
 
-    def effect(self, write: Write, step: int) -> Done | Ended | None:
+    def effect(self, step: int) -> Done | Ended | None:
+        write = self._data.plan.writes[step]
         return self._found(kube_write.read(self._kube, write, self._grant.id), write, step)
 
     def _found(self, seen: kube_write.Seen, write: Write, step: int) -> Done | Ended | None:

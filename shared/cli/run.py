@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Collection
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +28,7 @@ def command(
     ask = {
         "action": action,
         "target": _ask.target(target),
-        "params": dict(_param(text, _texts(action)) for text in param or ()),
+        "params": _params(action, param or []),
         "by": _out.name(by),
         "reason": reason,
         "dry_run": not yes,
@@ -55,18 +55,23 @@ def _planned(said: dict[str, Any]) -> None:
         _out.say("nothing was done; add --yes to do it")
 
 
+def _params(action: str, given: list[str]) -> dict[str, Any]:
+    texts = _texts(action) if given else frozenset()
+    return dict(_param(text, texts) for text in given)
+
+
 def _texts(action: str) -> frozenset[str]:
     """Parameters of it that are texts, as far as we know it here."""
     from shared.action.catalogue import Catalogue
 
     try:
-        fields = Catalogue.home(os.environ.get("AKESO_ACTIONS_DIR", "")).load(action).Params.model_fields
+        known = Catalogue.home(os.environ.get("AKESO_ACTIONS_DIR", "")).load(action)
     except AkesoError:
         return frozenset()
-    return frozenset(name for name, field in fields.items() if str in {field.annotation, *get_args(field.annotation)})
+    return frozenset(name for name in known.Params.model_fields if str in known.takes(name))
 
 
-def _param(text: str, texts: Collection[str] = ()) -> tuple[str, Any]:
+def _param(text: str, texts: Collection[str]) -> tuple[str, Any]:
     """Read `replicas=3` as a number and `pod=web-1` as text: a value that is JSON is taken as such, but for `texts`."""
     name, equals, value = text.partition("=")
     if not equals or not name:

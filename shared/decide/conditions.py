@@ -11,11 +11,10 @@ from pydantic import Field
 
 from shared.event.types import TriagedData
 from shared.model.base import Model
-from shared.model.details import CLEANUP
+from shared.model.details import CLEANUP, STOOD_MS
 from shared.model.facts import ContainerState, Facts, PodFacts, ScopeKind
 
 _HOUR_MS: Final = 3_600_000
-_NEW_MS: Final = 1_800_000  # what has stood for longer was good
 
 
 class PodWhen(Model):
@@ -156,10 +155,10 @@ def _minimum(facts: Facts) -> int:
 def _new_version_fails(facts: Facts) -> bool:
     """Its rollout is stuck, or its pods fail soon after it came, while an older one was good."""
     history = facts.details.revisions
-    now = next((one for one in history.revisions if one.current), None) if history else None
+    now = history.current if history else None
     if history is None or now is None or now.health == "now":
         return False
-    new = history.rollout == "stuck" or 0 <= facts.taken_at - now.created_at < _NEW_MS
+    new = history.rollout == "stuck" or 0 <= facts.taken_at - now.created_at < STOOD_MS
     return new and any(
         one.number < now.number and one.health in ("now", "stood") and one.template != now.template
         for one in history.revisions

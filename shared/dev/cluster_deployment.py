@@ -104,11 +104,7 @@ class Deployments:
     def _fill(self, replica_set: Object, wanted: int) -> list[Object]:
         """Age the pods of one ReplicaSet, make or remove what is not as wanted. Answers the pods that remain."""
         filled = _FILLED in (replica_set["metadata"].get("annotations") or {})
-        pods = [aged for pod in self._pods.of(replica_set) if (aged := self._pods.age(pod)) is not None]
-        pods = self._pods.sick_last(pods)
-        for pod in pods[wanted:]:
-            self._store.delete(key_of(pod))
-        pods = [*pods[:wanted], *(self._pods.make(replica_set, again=filled) for _ in range(wanted - len(pods)))]
+        pods = self._pods.fill(replica_set, wanted, again=filled)
         notes = {_FILLED: "true"} if filled or wanted else {}
         patch = {"metadata": {"annotations": notes}, "spec": {"replicas": wanted}}
         made = self._store.patch(key_of(replica_set), patch, manager=MANAGER, trusted=True)

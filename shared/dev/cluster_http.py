@@ -5,6 +5,7 @@ Where a request goes and which options it may have is `cluster_route`'s.
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Final, NamedTuple
 
 import yaml
@@ -12,7 +13,7 @@ import yaml
 from shared.dev import cluster_budget, cluster_delete, cluster_list, cluster_log, cluster_scale
 from shared.dev import cluster_schema as schema
 from shared.dev.cluster_errors import ApiError, about, bad
-from shared.dev.cluster_nodes import ANYWHERE
+from shared.dev.cluster_nodes import there
 from shared.dev.cluster_patch import APPLY, JSON, MERGE, STRATEGIC
 from shared.dev.cluster_route import Target, left_out, number, said, selector
 from shared.dev.cluster_route import about as about_of
@@ -43,7 +44,7 @@ class Api:
         """Do what is asked. Raises ApiError."""
         kind, namespace, _ = where.key
         if where.sub == "log":
-            log = cluster_log.read(self._store.get(*where.key), query, there=self._there)
+            log = cluster_log.read(self._store.get(*where.key), query, there=partial(there, self._store))
             return Answer(204 if log is None else 200, {}, text=log or "")
         if where.verb == "get":
             read = cluster_scale.read(self._store, where.key) if where.sub == "scale" else self._store.get(*where.key)
@@ -67,9 +68,6 @@ class Api:
         made = self._store.create(kind, namespace, body, manager=manager, dry_run=dry_run, trusted=False,
                                   admit=self._admit)  # fmt: skip
         return Answer(201, made, warnings)
-
-    def _there(self, node: str) -> bool:
-        return node == ANYWHERE or self._store.find("Node", "", node) is not None
 
     def _patch(
         self, where: Target, query: Mapping[str, str], headers: Mapping[str, str], data: bytes, *, manager: str,

@@ -21,7 +21,7 @@ def choose(store: Store, spec: Object) -> str:
 
 def there(store: Store, name: str) -> bool:
     """Whether pods that are bound to it are run by anybody."""
-    return name == ANYWHERE or any(node["metadata"]["name"] == name for node in store.all("Node"))
+    return name == ANYWHERE or store.find("Node", "", name) is not None
 
 
 def fit(store: Store, spec: Object) -> list[str]:

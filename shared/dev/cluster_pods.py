@@ -76,6 +76,13 @@ class Pods:
         pod = self._store.create("Pod", meta["namespace"], body, manager=MANAGER)
         return self.age(pod) or pod
 
+    def fill(self, owner: Object, wanted: int, *, again: bool) -> list[Object]:
+        """Age its pods, and make or remove what is not as wanted, the sick ones first. Answers those that remain."""
+        pods = self.sick_last([aged for pod in self.of(owner) if (aged := self.age(pod)) is not None])
+        for pod in pods[wanted:]:
+            self._store.delete(key_of(pod))
+        return [*pods[:wanted], *(self.make(owner, again=again) for _ in range(wanted - len(pods)))]
+
     def sick_last(self, pods: list[Object]) -> list[Object]:
         return sorted(pods, key=lambda pod: (not is_ready(pod), self._born[pod["metadata"]["uid"]]))
 

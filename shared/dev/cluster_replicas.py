@@ -14,32 +14,44 @@ class Replicas:
         self._store, self._pods = store, pods
 
     def tick(self) -> None:
-        for kind in ("ReplicaSet", "StatefulSet"):
-            for found in self._store.all(kind):
-                owned = any(one.get("controller") for one in found["metadata"].get("ownerReferences") or [])
-                if not owned and (found.get("spec") or {}).get("template"):  # without one it was only put there
-                    self._fill(found, named=kind == "StatefulSet")
+        for found in self._store.all("ReplicaSet"):
+            if _stands_alone(found):
+                self._count(found, self._pods.fill(found, _wanted(found), again=_had_all(found)))
+        for found in self._store.all("StatefulSet"):
+            if _stands_alone(found):
+                pods = self._named(found)
+                self._count(found, pods, updatedReplicas=len(pods))
 
-    def _fill(self, found: Object, *, named: bool) -> None:
-        wanted = int(found["spec"].get("replicas", 1))
-        theirs = self._pods.of(found)
-        pods = self._pods.sick_last([aged for pod in theirs if (aged := self._pods.age(pod)) is not None])
-        if named:
-            pods.sort(key=_ordinal)
+    def _named(self, found: Object) -> list[Object]:
+        """The pods of the lowest numbers; those that are missing are made where the name is free."""
+        wanted, theirs = _wanted(found), self._pods.of(found)
+        pods = sorted((aged for pod in theirs if (aged := self._pods.age(pod)) is not None), key=_ordinal)
         for pod in pods[wanted:]:
             self._store.delete(key_of(pod))
-        again = bool((found.get("status") or {}).get("replicas"))
-        pods = pods[:wanted]
         taken = {pod["metadata"]["name"] for pod in theirs}
         free = [name for at in range(wanted) if (name := f"{found['metadata']['name']}-{at}") not in taken]
-        for name in (free if named else [""] * wanted)[: wanted - len(pods)]:
-            pods.append(self._pods.make(found, again=again, name=name))
+        missing = free[: max(0, wanted - len(pods))]
+        return [*pods[:wanted], *(self._pods.make(found, again=_had_all(found), name=name) for name in missing)]
+
+    def _count(self, found: Object, pods: list[Object], **more: int) -> None:
         ready = sum(map(is_ready, pods))
         status = {"replicas": len(pods), "observedGeneration": found["metadata"]["generation"]}
-        counts = {"readyReplicas": ready, "availableReplicas": ready} | (
-            {"updatedReplicas": len(pods)} if named else {}
-        )
+        counts = {"readyReplicas": ready, "availableReplicas": ready, **more}
         self._store.status(key_of(found), status | {name: count for name, count in counts.items() if count})
+
+
+def _stands_alone(found: Object) -> bool:
+    """Nobody else fills it; without a template it was only put there."""
+    owned = any(one.get("controller") for one in found["metadata"].get("ownerReferences") or [])
+    return not owned and bool((found.get("spec") or {}).get("template"))
+
+
+def _wanted(found: Object) -> int:
+    return int(found["spec"].get("replicas", 1))
+
+
+def _had_all(found: Object) -> bool:
+    return bool((found.get("status") or {}).get("replicas"))
 
 
 def _ordinal(pod: Object) -> tuple[int, str]:

@@ -79,8 +79,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
         "most": rule.most_replicas,
         "least": rule.least_replicas,
         "text": rule.name,
-        # One that only bounds says nothing of how far else the machine may go: that is the next one's to say.
-        "on": True if not rule.model_fields_set & {"autonomy", "approvers"} else None,
+        "on": rule.only_bounds or None,
     }
     return {name: value for name, value in given.items() if value is not None}
 

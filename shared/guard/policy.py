@@ -54,10 +54,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[^\p{C}]{1,100}$", max_length
 
 
 class Rule(Model):
-    """The first one whose every condition fits says how far the machine may go there; what is left out fits all.
-
-    One that only bounds replicas does so beside that one.
-    """
+    """The first that fits in all says how far the machine may go; one that only bounds replicas does so beside it."""
 
     name: Name  # people read it in the refusal
     actions: tuple[ActionName, ...] | None = Field(default=None, min_length=1, max_length=100)
@@ -74,9 +71,14 @@ class Rule(Model):
     most_replicas: int | None = Field(default=None, strict=True, ge=0, le=100_000)
     least_replicas: int | None = Field(default=None, strict=True, ge=0, le=100_000)
 
+    @property
+    def only_bounds(self) -> bool:
+        """It says nothing of how far else the machine may go: that is the next one's to say."""
+        return not self.model_fields_set & {"autonomy", "approvers"}
+
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if not self.model_fields_set & {"autonomy", "approvers", "most_replicas", "least_replicas"}:
+        if self.only_bounds and not self.model_fields_set & {"most_replicas", "least_replicas"}:
             raise ValueError("says neither autonomy nor approvers nor a bound of replicas")
         if self.least_replicas and self.most_replicas is not None and self.least_replicas > self.most_replicas:
             raise ValueError("least_replicas is above most_replicas")

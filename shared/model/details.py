@@ -87,11 +87,19 @@ class Revision(Model):
     template: str = ""
 
 
+STOOD_MS: Final = 1_800_000  # what was rolled out so long ago was good, and is no new version
+
+
 class Revisions(Model):
     """Newest first, at most 20. `rollout` is the present one's state."""
 
     revisions: tuple[Revision, ...] = ()
     rollout: Literal["complete", "stuck", "progressing", "unknown"] = "unknown"
+
+    @property
+    def current(self) -> Revision | None:
+        """The present one; None while it has no ReplicaSet yet."""
+        return next((one for one in self.revisions if one.current), None)
 
 
 class Scaler(Model):

@@ -63,3 +63,10 @@ def story(real_world, keeper):
     story.gate._hooks.clear()
     keeper.ensure("apiserver")
     story.end()
+
+
+@pytest.fixture
+def nothing_broke(story):
+    """No function has logged, since the story has begun, what nobody expected."""
+    yield
+    assert story.tracebacks() == []

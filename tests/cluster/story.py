@@ -178,6 +178,10 @@ class Story(Scene):
     def pods(self, namespace):
         return self.cluster.all("Pod", namespace)
 
+    def names(self, namespace):
+        """Of its pods that are not on their way out."""
+        return {pod["metadata"]["name"] for pod in self.on(namespace)}
+
     def on(self, namespace, node="", *, ready=False):
         """Its pods that are not on their way out, on that node if one is given."""
         pods = [pod for pod in self.pods(namespace) if node in {"", pod["spec"].get("nodeName")}]

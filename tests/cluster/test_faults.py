@@ -168,10 +168,7 @@ class TestTheClusterRefusesTheChange:
 
     def test_by_a_quota_and_people_are_told_before_anything_is_written(self, story):
         namespace, alert = story.patient()
-        quota = {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "1"}}}
-        place = f"/api/v1/namespaces/{namespace}/resourcequotas"
-        story.api_server.ok("POST", place, quota)
-        until(lambda: story.api_server("GET", f"{place}/pods").body.get("status", {}).get("hard"))
+        _one_pod(story, namespace)
 
         story.fire(alert)
         incident = story.until(lambda: story.incident(namespace))
@@ -183,14 +180,8 @@ class TestTheClusterRefusesTheChange:
 
     def test_by_a_quota_that_comes_with_the_write_and_what_did_not_help_is_not_called_a_cure(self, story):
         namespace, alert = story.patient()
-        quota = {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "1"}}}
-        place = f"/api/v1/namespaces/{namespace}/resourcequotas"
+        story.gate.before("Deployment", "patch", lambda: _one_pod(story, namespace))
 
-        def comes():
-            story.api_server.ok("POST", place, quota)
-            until(lambda: story.api_server("GET", f"{place}/pods").body.get("status", {}).get("hard"))
-
-        story.gate.before("Deployment", "patch", comes)
         story.fire(alert)
         incident = story.until_word("succeeded", namespace)
         story.until(lambda: "exceeded quota" in str(story.cluster.get("Deployment", namespace, "web")["status"]))
@@ -224,6 +215,13 @@ class TestTheClusterRefusesTheChange:
         assert story.effects(namespace) == []
         assert story.replicas(namespace) == 1
         assert "succeeded" not in story.words(incident)
+
+
+def _one_pod(story, namespace):
+    """Let a quota allow no more than that, from when this returns."""
+    place = f"/api/v1/namespaces/{namespace}/resourcequotas"
+    story.api_server.ok("POST", place, {"metadata": {"name": "pods"}, "spec": {"hard": {"pods": "1"}}})
+    until(lambda: story.api_server("GET", f"{place}/pods").body.get("status", {}).get("hard"))
 
 
 def _may_patch(story, namespace):

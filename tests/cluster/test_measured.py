@@ -76,11 +76,7 @@ class TestAColdStart:
     def test_of_an_action_ends_with_its_write(self, scene, keeper, capture, tmp_path):
         home = scene.home
         grants = list(examples.grant(scene, capture, ROUNDS + 1))
-        # Straight to the API server: the way by the gate has no TLS.
-        login = keeper.api.kubeconfig_of(keeper.api.token(home, EXECUTOR), tmp_path / "login")
-        service = next(one for one in scene.world.services if one.name == EXECUTOR)
-        service = service.model_copy(update={"env": {**service.env, "AKESO_KUBE__KUBECONFIG": str(login)}})
-        pairs = []
+        service, pairs = executor(scene, keeper, tmp_path), []
 
         with bench.bare_function(tmp_path) as bare:
             for event in grants:
@@ -105,9 +101,7 @@ class TestAGrantUntilItsEffect:
     def test_is_told_beside_what_kubectl_takes_for_the_same(self, scene, keeper, capture, tmp_path):
         """From the posted grant to the answer that it is done, by an awake function; and by a process of kubectl."""
         grants = list(examples.grant(scene, capture, ROUNDS + 1))
-        login = keeper.api.kubeconfig_of(keeper.api.token(scene.home, EXECUTOR), tmp_path / "login")
-        service = next(one for one in scene.world.services if one.name == EXECUTOR)
-        service = service.model_copy(update={"env": {**service.env, "AKESO_KUBE__KUBECONFIG": str(login)}})
+        service = executor(scene, keeper, tmp_path)
         kubectl = [keeper.folder / "bin" / "kube", "kubectl", "--kubeconfig", keeper.folder / "admin.yaml"]
         pairs = []
 
@@ -127,6 +121,13 @@ class TestAGrantUntilItsEffect:
         told("grant to effect, awake", f"{1000 * statistics.median(o for o, _ in pairs):.0f} ms, "
              f"{statistics.median(ratios):.2f} of kubectl's {1000 * statistics.median(k for _, k in pairs):.0f} ms "
              f"({min(ratios):.2f} to {max(ratios):.2f})")  # fmt: skip
+
+
+def executor(scene, keeper, folder):
+    """Its service, straight to the API server: the way by the gate has no TLS."""
+    login = keeper.api.kubeconfig_of(keeper.api.token(scene.home, EXECUTOR), folder / "login")
+    service = next(one for one in scene.world.services if one.name == EXECUTOR)
+    return service.model_copy(update={"env": {**service.env, "AKESO_KUBE__KUBECONFIG": str(login)}})
 
 
 def outcome(event):

@@ -8,15 +8,11 @@ import pytest
 from shared.action.render import executor_name
 from shared.kube.mark import TEMPORARY, UNTIL
 
+pytestmark = pytest.mark.usefixtures("nothing_broke")
+
 ILL, WELL = "n2", "n1"
 TICK_S = 4
 DRAINS = [f"patch pods {executor_name('drain_node')}", f"create pods/eviction {executor_name('drain_node')}"]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_broke(story):
-    yield
-    assert story.tracebacks() == []
 
 
 @pytest.fixture

@@ -14,15 +14,11 @@ from shared.model.facts import ObjectRef
 from shared.settings import Kube, Settings
 from tests.cluster.story import EVICTED, states
 
+pytestmark = pytest.mark.usefixtures("nothing_broke")
+
 MARKED = EVICTED[:1]
 SOAK_S = 121
 COOLDOWN_S = 301
-
-
-@pytest.fixture(autouse=True)
-def _nothing_broke(story):
-    yield
-    assert story.tracebacks() == []
 
 
 class TestAContainerThatRunsOutOfMemory:
@@ -40,7 +36,7 @@ class TestAContainerThatRunsOutOfMemory:
         assert "quota" in story.reasons(incident)
         assert len(story.tickets(incident)) == 1
         assert story.effects(namespace) == []
-        assert _names(story, namespace) == {pod}
+        assert story.names(namespace) == {pod}
 
     def test_once_and_finds_its_own_lock_then_is_healed_by_a_fresh_pod(self, story, capsys):
         namespace = story.namespace()
@@ -61,7 +57,7 @@ class TestAContainerThatRunsOutOfMemory:
         times.append(real_ms())
 
         assert story.effects(namespace) == EVICTED
-        assert pod not in _names(story, namespace)
+        assert pod not in story.names(namespace)
         assert story.tickets(incident) == []
         steps = [f"{(after - before) / 1000:.1f} s" for before, after in pairwise(times)]
         with capsys.disabled():
@@ -112,7 +108,7 @@ class TestADisruptionBudget:
 
         assert "disruption-budget" in story.reasons(incident)
         assert story.effects(namespace) == []
-        assert _names(story, namespace) == {pod}
+        assert story.names(namespace) == {pod}
 
     def test_that_is_there_only_at_the_moment_of_the_eviction_has_the_last_word(self, story):
         namespace = story.namespace()
@@ -129,7 +125,7 @@ class TestADisruptionBudget:
         assert [r.status for r in story.gate.requests if pod in r.path and r.verb == "evict" and not r.dry_run] == [429]
         assert story.told(incident)
         assert story.effects(namespace) == MARKED
-        assert _names(story, namespace) == {pod}
+        assert story.names(namespace) == {pod}
 
 
 class TestANodeThatIsDrainedMeanwhile:
@@ -139,7 +135,7 @@ class TestANodeThatIsDrainedMeanwhile:
         story.workload(namespace, "good", replicas=2, affinity=_rather("n2"))
         story.until(lambda: len(story.on(namespace, "n2", ready=True)) == 2, "not on n2")
         story.cluster.pdb(namespace, "one", {"app": "web"}, min_available=1)
-        ours, other = sorted(_names(story, namespace))
+        ours, other = sorted(story.names(namespace))
         evicted = []
 
         with _cordoned(story, "n2") as cordon:
@@ -156,9 +152,7 @@ class TestANodeThatIsDrainedMeanwhile:
             })  # fmt: skip
             _, word = story.ended(namespace, "succeeded", "skipped", "failed", "unknown")
             for pod in (ours, other):
-                story.until(
-                    lambda p=pod: p not in _names(story, namespace) or _evict(story, namespace, p) in {201, 404}
-                )
+                story.until(lambda p=pod: p not in story.names(namespace) or _evict(story, namespace, p) in {201, 404})
             story.until(lambda: len(story.on(namespace, "n1", ready=True)) == 2, "not on n1")
             story.pass_(SOAK_S + COOLDOWN_S)
 
@@ -174,7 +168,7 @@ class TestAPodThatTheKubeletEvicts:
         namespace = story.namespace()
         # Of what a container writes to itself; a volume's `sizeLimit` is looked at only once a minute.
         story.workload(namespace, "fills", container={"resources": {"limits": {"ephemeral-storage": "2Mi"}}})
-        (full,) = _names(story, namespace)
+        (full,) = story.names(namespace)
         story.configure(namespace, "good")
         # Failed and Evicted, or, where its container ends well in time, Succeeded and no word of an eviction.
         story.until(lambda: _facts(story, namespace, full).over, "the kubelet evicts nobody")
@@ -187,14 +181,14 @@ class TestAPodThatTheKubeletEvicts:
         story.resolve(gone)
 
         story.configure(namespace, "fragile")
-        (next_,) = _names(story, namespace) - {full}
+        (next_,) = story.names(namespace) - {full}
         story.cluster.delete("Pod", namespace, next_)
         pod = story.looping(namespace)
         story.configure(namespace, "good")
         alert = _alert(story, namespace, pod)
         _fire(story, alert)
         story.until(lambda: story.on(namespace, ready=True), "the fresh pod is never ready")
-        assert full in _names(story, namespace)
+        assert full in story.names(namespace)
         _verified(story, namespace, alert)
 
         assert story.effects(namespace) == EVICTED
@@ -206,7 +200,7 @@ class TestAPodThatCannotStart:
         namespace = story.namespace()
         story.workload(namespace, "good", serves=False, container={"resources": {"requests": {"cpu": "1000"}}})
         story.until(lambda: "Unschedulable" in str(story.pods(namespace)), "it is scheduled")
-        (pod,) = _names(story, namespace)
+        (pod,) = story.names(namespace)
 
         story.fire(_alert(story, namespace, pod, "KubePodNotReady"))
         incident = _told(story, namespace)
@@ -214,7 +208,7 @@ class TestAPodThatCannotStart:
         assert _facts(story, namespace, pod).reason == "Unschedulable"
         assert f"pod {pod}: Unschedulable" in story.reasons(incident)
         assert story.effects(namespace) == []
-        assert _names(story, namespace) == {pod}
+        assert story.names(namespace) == {pod}
 
     def test_because_its_image_is_missing_is_told_by_the_true_reason(self, story):
         namespace = story.namespace()
@@ -227,7 +221,7 @@ class TestAPodThatCannotStart:
 
         assert "ImagePull" in story.reasons(incident)
         assert story.effects(namespace) == []
-        assert _names(story, namespace) == {pod}
+        assert story.names(namespace) == {pod}
 
 
 class TestACrashLoopOfAnotherKindOfOwner:
@@ -270,14 +264,7 @@ def _told(story, namespace):
 def _verified(story, namespace, alert, kind="Deployment"):
     """Let it resolve and the soak pass: the incident, of which the verdict is the last word."""
     story.until_word("succeeded", namespace, kind=kind)  # the soak begins when its replacement is seen to serve
-    story.resolve(alert)
-    story.until_word("resolved", namespace, kind=kind)
-    story.pass_(SOAK_S)
-    return story.until_word("verified", namespace, kind=kind)
-
-
-def _names(story, namespace):
-    return {pod["metadata"]["name"] for pod in story.on(namespace)}
+    return story.cured(alert, namespace, kind=kind, soak_s=SOAK_S)
 
 
 def _facts(story, namespace, pod):

@@ -13,22 +13,18 @@ from tests.cluster.api import until
 from tests.cluster.real import IMAGE
 from tests.cluster.story import CONFIG, states
 
+pytestmark = pytest.mark.usefixtures("nothing_broke")
+
 SOAK_S = 121
 RAISED_SOAK_S = 181
 DEADLINE_S = 5  # of a rollout
-
-
-@pytest.fixture(autouse=True)
-def _nothing_broke(story):
-    yield
-    assert story.tracebacks() == []
 
 
 class TestAContainerThatHasOutgrownItsMemory:
     def test_and_runs_gets_half_more_in_place(self, story):
         namespace = story.namespace()
         story.workload(namespace, "outgrown-careful")
-        (pod,) = _names(story, namespace)
+        (pod,) = story.names(namespace)
         story.until(lambda: _killed(story, namespace) and _running(story, namespace), "it is not running again")
         story.until(lambda: not story.serves("Deployment", namespace), "it still serves")
 
@@ -36,12 +32,12 @@ class TestAContainerThatHasOutgrownItsMemory:
         story.fire(alert)
         story.until_word("succeeded", namespace)
         story.until(lambda: story.serves("Deployment", namespace), "it never has enough")
-        incident = _verified(story, namespace, alert, RAISED_SOAK_S)
+        incident = story.cured(alert, namespace, soak_s=RAISED_SOAK_S)
 
         assert story.effects(namespace) == [
             f"patch {what} executor-increase-resources" for what in ("pods", "pods/resize")
         ]
-        assert _names(story, namespace) == {pod}
+        assert story.names(namespace) == {pod}
         assert _restarts(story, namespace) == 1  # by the kill; the new size has started nothing again
         assert _limits(story, namespace) == ["48Mi"]
         assert story.tickets(incident) == []
@@ -57,8 +53,8 @@ class TestAContainerThatHasOutgrownItsMemory:
         story.gate.before("Pod", "list", lambda: until(lambda: not _running(story, namespace)), times=2)
         story.fire(alert)
         story.until_word("succeeded", namespace)
-        story.until(lambda: pod not in _names(story, namespace) and story.on(namespace, ready=True), "no fresh pod")
-        incident = _verified(story, namespace, alert, RAISED_SOAK_S)
+        story.until(lambda: pod not in story.names(namespace) and story.on(namespace, ready=True), "no fresh pod")
+        incident = story.cured(alert, namespace, soak_s=RAISED_SOAK_S)
 
         assert set(story.effects(namespace)) == {"patch deployments executor-increase-resources"}
         assert _limits(story, namespace) == ["48Mi"]
@@ -77,7 +73,7 @@ class TestTooFewReplicas:
         story.fire(alert)
         story.until_word("succeeded", namespace)
         story.until(lambda: len(story.on(namespace, ready=True)) == 3, "they do not come")
-        incident = _verified(story, namespace, alert)
+        incident = story.cured(alert, namespace, soak_s=SOAK_S)
 
         assert story.effects(namespace) == ["patch deployments executor-scale-deployment"]
         assert story.replicas(namespace) == 3
@@ -110,24 +106,24 @@ class TestANewVersionThatCrashes:
     def test_in_the_place_of_the_former_one_gives_way_to_a_fresh_pod_of_that(self, story):
         namespace = story.namespace()
         story.workload(namespace, "good")
-        (first,) = _names(story, namespace)
+        (first,) = story.names(namespace)
         story.until(lambda: _age_s(story, namespace, first) > DEADLINE_S + 1)
         # It serves long enough for its rollout to be over before it dies.
         worse = _command(story, namespace).replace(CONFIG, "config=fragile").replace("-ge 3", "-ge 6")
         _version(story, namespace, ["sh", "-c", worse], by="akeso-test")
         pod = story.looping(namespace)
-        story.until(lambda: _names(story, namespace) == {pod}, "the former version still serves")
+        story.until(lambda: story.names(namespace) == {pod}, "the former version still serves")
         story.until(lambda: not story.serves("Deployment", namespace), "it still serves")
 
         alert = _alert(story, namespace, pod)
         story.fire(alert)
         story.until_word("succeeded", namespace)
         story.until(lambda: story.serves("Deployment", namespace), "the former version does not come back")
-        incident = _verified(story, namespace, alert)
+        incident = story.cured(alert, namespace, soak_s=SOAK_S)
 
         assert story.effects(namespace) == ["patch deployments executor-rollback-deployment"]
         assert CONFIG in _command(story, namespace)
-        (fresh,) = _names(story, namespace)
+        (fresh,) = story.names(namespace)
         assert fresh not in {first, pod}
         assert story.tickets(incident) == []
 
@@ -146,13 +142,13 @@ class TestANewVersionThatCrashes:
 
         assert "paused" in story.reasons(incident)
         assert story.effects(namespace) == []
-        assert pod in _names(story, namespace)
+        assert pod in story.names(namespace)
 
     def test_beside_the_former_one_is_taken_back(self, story):
         namespace = story.namespace()
         story.workload(namespace, "good", replicas=2)
         story.until(lambda: story.cluster.get("Deployment", namespace, "web")["status"].get("availableReplicas") == 2)
-        good = _names(story, namespace)
+        good = story.names(namespace)
         _version(story, namespace, ["sh", "-c", "echo 'unknown flag --fast'; exit 1"])
         pod = story.looping(namespace)
         _until_stuck(story, namespace)
@@ -161,8 +157,8 @@ class TestANewVersionThatCrashes:
         alert = _alert(story, namespace, pod)
         story.fire(alert)
         story.until_word("succeeded", namespace)
-        story.until(lambda: _names(story, namespace) == good, lambda: str(_names(story, namespace)))
-        incident = _verified(story, namespace, alert)
+        story.until(lambda: story.names(namespace) == good, lambda: str(story.names(namespace)))
+        incident = story.cured(alert, namespace, soak_s=SOAK_S)
 
         assert story.effects(namespace) == ["patch deployments executor-rollback-deployment"]
         assert len(story.on(namespace, ready=True)) == 2
@@ -229,10 +225,7 @@ class TestADaemonSetOfWhichAPodHangs:
         alert = story.alert(namespace, alertname="KubeDaemonSetRolloutStuck", daemonset="web")
         story.fire(alert)
         _until_word_by_sweeps(story, "succeeded", namespace)
-        story.resolve(alert)
-        story.until_word("resolved", namespace, kind="DaemonSet")
-        story.pass_(SOAK_S)
-        incident = story.until_word("verified", namespace, kind="DaemonSet")
+        incident = story.cured(alert, namespace, kind="DaemonSet", soak_s=SOAK_S)
 
         assert story.effects(namespace) == ["patch daemonsets executor-restart-daemonset"]
         assert not _uids(story, namespace) & before
@@ -243,14 +236,6 @@ class TestADaemonSetOfWhichAPodHangs:
 def _alert(story, namespace, pod):
     """As kube-prometheus tells of a container in a crash loop."""
     return story.alert(namespace, alertname="KubePodCrashLooping", pod=pod, container="app", reason="CrashLoopBackOff")
-
-
-def _verified(story, namespace, alert, soak_s=SOAK_S):
-    """Let it resolve and the soak pass: the incident, of which the verdict is the last word."""
-    story.resolve(alert)
-    story.until_word("resolved", namespace)
-    story.pass_(soak_s)
-    return story.until_word("verified", namespace)
 
 
 def _until_word_by_sweeps(story, word, namespace, kind="DaemonSet"):
@@ -269,10 +254,6 @@ def _by_hand(namespace, action, **params):
 
 def _pod(story, namespace, name):
     return story.cluster.get("Pod", namespace, name)
-
-
-def _names(story, namespace):
-    return {pod["metadata"]["name"] for pod in story.on(namespace)}
 
 
 def _uids(story, namespace):
@@ -363,7 +344,7 @@ def _service(story):
     story.workload(namespace, "good", replicas=2)
     story.api_server.ok("POST", path, body)
     story.until(lambda: len(_endpoints(story, namespace)) == 2, "the Service knows no pods")
-    return namespace, sorted(_names(story, namespace))
+    return namespace, sorted(story.names(namespace))
 
 
 def _endpoints(story, namespace):

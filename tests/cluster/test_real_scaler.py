@@ -4,6 +4,8 @@ import pytest
 
 from tests.cluster.metrics import Metrics
 
+pytestmark = pytest.mark.usefixtures("nothing_broke")
+
 EACH_M = 250  # thousandths of a CPU that each pod is to take
 
 
@@ -11,12 +13,6 @@ EACH_M = 250  # thousandths of a CPU that each pod is to take
 def metrics(api, story, tmp_path):
     with Metrics(api, tmp_path / "metrics") as found:
         yield found
-
-
-@pytest.fixture(autouse=True)
-def _nothing_broke(story):
-    yield
-    assert story.tracebacks() == []
 
 
 def scaled(story, namespace, limited):
@@ -48,10 +44,7 @@ class TestAnAutoscalerAtItsMaximum:
         incident = story.until_word("succeeded", namespace)
         story.until(lambda: story.ready(namespace) == 3, "the autoscaler does not take it")
         story.until(lambda: "DesiredWithinRange" in says(story, namespace), lambda: str(says(story, namespace)))
-        story.resolve(alert)
-        story.until_word("resolved", namespace)
-        story.pass_(181, step=181)
-        story.until_word("verified", namespace)
+        story.cured(alert, namespace, soak_s=181)
 
         assert story.effects(namespace) == ["patch horizontalpodautoscalers executor-update-hpa"]
         assert story.tickets(incident) == []

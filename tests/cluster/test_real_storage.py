@@ -21,6 +21,8 @@ from tests.cluster.rig.node import DRIVER
 from tests.cluster.story import states
 from tests.flows.test_volumes import filling
 
+pytestmark = pytest.mark.usefixtures("nothing_broke")
+
 CLAIM = "PersistentVolumeClaim"
 SOAK_S = 61
 OWNER = {"runAsUser": USER, "runAsGroup": USER}
@@ -49,12 +51,6 @@ while true; do
 done"""
 _IDLE = "touch /work/up; sleep 1000000"
 _FULL = "No space left on device"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_broke(story):
-    yield
-    assert story.tracebacks() == []
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +95,7 @@ class TestAFullVolume:
         story.fire(alert)
         incident = _ended(story, namespace, "succeeded")
         story.until(lambda: story.on(namespace, ready=True), "the workload never writes again")
-        _verified(story, namespace, alert)
+        story.cured(alert, namespace, "data", CLAIM, soak_s=SOAK_S)
 
         assert before - _files(story, namespace, pod) == {f"/data/{name}" for name in OLD}
         ran = _ran(story, namespace)
@@ -197,7 +193,7 @@ class TestAVolumeWithoutAnInodeLeft:
         story.fire(alert)
         incident = _ended(story, namespace, "succeeded")
         story.until(lambda: story.on(namespace, ready=True), "the workload never writes again")
-        _verified(story, namespace, alert)
+        story.cured(alert, namespace, "data", CLAIM, soak_s=SOAK_S)
 
         assert _files(story, namespace, pod) <= {"/data/db/whole", "/data/db/record"}
         said = _exec(story, namespace, pod, "cat", "/data/db/whole").splitlines()
@@ -218,7 +214,7 @@ class TestAFullVolumeThatMayGrow:
         story.fire(alert)
         incident = _ended(story, namespace, "succeeded", _has_grown)
         story.until(lambda: story.on(namespace, ready=True), "the workload never writes again")
-        _verified(story, namespace, alert)
+        story.cured(alert, namespace, "data", CLAIM, soak_s=SOAK_S)
 
         assert _mebibytes(story, namespace, pod) == 5
         assert states(story.cluster.get("Pod", namespace, pod))[0]["restartCount"] == 0
@@ -322,10 +318,3 @@ def _ended(story, namespace, word, over=_jobs_are_over):
             return incident
         story.pass_(61)
     raise AssertionError(f"never {why()}")
-
-
-def _verified(story, namespace, alert):
-    story.resolve(alert)
-    story.until_word("resolved", namespace, "data", CLAIM)
-    story.pass_(SOAK_S)
-    story.until_word("verified", namespace, "data", CLAIM)

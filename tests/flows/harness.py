@@ -304,12 +304,19 @@ class Scene:
         self.settle()
         return incident, attempt
 
-    def cured(self, alert: Sent, namespace: str, name: str = "web", kind: str = "Deployment", *, soak_s: int) -> None:
-        """Its alert is resolved, and so much later it is verified."""
+    def told_of(self, alert: Sent, namespace: str) -> str:
+        """Fire, and wait until a person has a ticket about the Deployment there; the incident's id."""
+        self.fire(alert)
+        incident: str = self.until(lambda: self.incident(namespace))
+        self.until_told(incident)
+        return incident
+
+    def cured(self, alert: Sent, namespace: str, name: str = "web", kind: str = "Deployment", *, soak_s: int) -> str:
+        """Its alert is resolved, and so much later it is verified; the incident's id."""
         self.resolve(alert)
         self.until_word("resolved", namespace, name, kind)
         self.pass_(soak_s, step=soak_s)
-        self.until_word("verified", namespace, name, kind)
+        return self.until_word("verified", namespace, name, kind)
 
     def until_told(self, incident: str) -> dict[str, Any]:
         """Tick until a person has a ticket about it."""

@@ -91,6 +91,16 @@ def _approved(scene, node):
     return incident
 
 
+def _draining(scene, ill):
+    """A drain under way that its pods' budget holds up: their namespace, and its incident."""
+    namespace = _place(scene, ill)
+    scene.cluster.pdb(namespace, "web", {"app": "web"}, min_available=2)
+    scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
+    incident = _approved(scene, ill)
+    _until(scene, ill, "progressing")
+    return namespace, incident
+
+
 class TestANodeThatIsLost:
     def test_is_cordoned_verified_when_it_is_back_and_lifted_by_the_sweeper(self, scene, pool):
         ill = pool[0]
@@ -209,11 +219,7 @@ class TestANodeThatNeedsRepair:
 
     def test_goes_on_when_the_budget_has_room_again(self, scene, pool):
         ill = pool[0]
-        namespace = _place(scene, ill)
-        scene.cluster.pdb(namespace, "web", {"app": "web"}, min_available=2)
-        scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
-        _approved(scene, ill)
-        _until(scene, ill, "progressing")
+        namespace, _ = _draining(scene, ill)
 
         scene.cluster.delete("PodDisruptionBudget", namespace, "web")
         scene.pass_(120)
@@ -223,11 +229,7 @@ class TestANodeThatNeedsRepair:
 
     def test_that_has_become_the_last_one_meanwhile_is_given_up_and_takes_pods_again(self, scene, pool):
         ill, *others = pool
-        namespace = _place(scene, ill)
-        scene.cluster.pdb(namespace, "web", {"app": "web"}, min_available=2)
-        scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
-        incident = _approved(scene, ill)
-        _until(scene, ill, "progressing")
+        namespace, incident = _draining(scene, ill)
         scene.settle()
         for other in others:
             scene.cluster.edit("Node", "", other, {"spec": {"unschedulable": True}})
@@ -244,11 +246,7 @@ class TestANodeThatNeedsRepair:
 
     def test_that_is_lost_meanwhile_and_comes_back_is_emptied_all_the_same(self, scene, pool):
         ill = pool[0]
-        namespace = _place(scene, ill)
-        scene.cluster.pdb(namespace, "web", {"app": "web"}, min_available=2)
-        scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
-        _approved(scene, ill)
-        _until(scene, ill, "progressing")
+        namespace, _ = _draining(scene, ill)
         _ready(scene, ill, ready=False)
         scene.pass_(60)
         _ready(scene, ill, ready=True)
@@ -265,11 +263,7 @@ class TestANodeThatNeedsRepair:
     @pytest.mark.parametrize("how", ["replaced", "un-cordoned"])
     def test_is_left_alone_when_it_is_another_or_a_person_wants_it_back(self, scene, pool, how):
         ill = pool[0]
-        namespace = _place(scene, ill)
-        scene.cluster.pdb(namespace, "web", {"app": "web"}, min_available=2)
-        scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
-        incident = _approved(scene, ill)
-        _until(scene, ill, "progressing")
+        namespace, incident = _draining(scene, ill)
         scene.settle()
         if how == "replaced":
             scene.cluster.delete("Node", "", ill)

@@ -43,9 +43,7 @@ class TestAPodThatCrashes:
         emulated.cluster.pdb(namespace, "web", {"app": "web"}, min_available=1)
         before = names(emulated, namespace)
 
-        emulated.fire(alert)
-        incident = emulated.until(lambda: emulated.incident(namespace))
-        emulated.until_told(incident)
+        incident = emulated.told_of(alert, namespace)
 
         assert "restart_pod was chosen and refuses: disruption-budget" in emulated.reasons(incident)
         assert emulated.writes(namespace) == []

@@ -54,9 +54,7 @@ class TestAVersionThatDoesNotBecomeReady:
     def test_of_git_is_left_and_told(self, emulated):
         namespace, alert = stuck(emulated, **GITOPS)
 
-        emulated.fire(alert)
-        incident = emulated.until(lambda: emulated.incident(namespace))
-        emulated.until_told(incident)
+        incident = emulated.told_of(alert, namespace)
 
         assert (
             "rollback_deployment was chosen and refuses: gitops, flux would bring the version back"
@@ -107,9 +105,7 @@ class TestAnAutoscalerAtItsMaximum:
     def test_of_git_is_left_and_told(self, emulated):
         namespace, alert = hpa(emulated, **GITOPS)
 
-        emulated.fire(alert)
-        incident = emulated.until(lambda: emulated.incident(namespace))
-        emulated.until_told(incident)
+        incident = emulated.told_of(alert, namespace)
 
         assert "update_hpa was chosen and refuses: gitops" in emulated.reasons(incident)
         assert bounds(emulated, namespace) == (1, 2)
@@ -117,9 +113,7 @@ class TestAnAutoscalerAtItsMaximum:
     def test_without_metrics_is_a_persons(self, emulated):
         namespace, alert = hpa(emulated, metrics=False)
 
-        emulated.fire(alert)
-        incident = emulated.until(lambda: emulated.incident(namespace))
-        emulated.until_told(incident)
+        incident = emulated.told_of(alert, namespace)
 
         assert "The autoscaler would take any other number of replicas back at once" in emulated.reasons(incident)
         assert bounds(emulated, namespace) == (1, 2)
@@ -256,9 +250,7 @@ class TestAContainerThatIsKilledForItsMemory:
         limits = {"limits": [{"type": "Container", "max": {"memory": "80Mi"}}]}
         emulated.cluster.put("LimitRange", namespace, {"metadata": {"name": "small"}, "spec": limits})
 
-        emulated.fire(alert)
-        incident = emulated.until(lambda: emulated.incident(namespace))
-        emulated.until_told(incident)
+        incident = emulated.told_of(alert, namespace)
 
         assert "refuses: quota, a LimitRange lets no container have 96Mi memory" in emulated.reasons(incident)
         assert limit(emulated, namespace, pod) == "64Mi"
@@ -285,9 +277,7 @@ class TestADeploymentUnderLoad:
         namespace, alert = self.under_load(emulated)
         emulated.cluster.hpa(namespace, "web", "web")
 
-        emulated.fire(alert)
-        incident = emulated.until(lambda: emulated.incident(namespace))
-        emulated.until_told(incident)
+        incident = emulated.told_of(alert, namespace)
 
         assert "would take any other number of replicas back at once" in emulated.reasons(incident)
         assert emulated.writes(namespace) == []
@@ -297,9 +287,7 @@ class TestADeploymentUnderLoad:
         quota = {"metadata": {"name": "shut"}, "spec": {"hard": {"pods": "0"}}, "status": {"used": {"pods": "2"}}}
         emulated.cluster.put("ResourceQuota", namespace, quota)
 
-        emulated.fire(alert)
-        incident = emulated.until(lambda: emulated.incident(namespace))
-        emulated.until_told(incident)
+        incident = emulated.told_of(alert, namespace)
 
         assert "scale_deployment was chosen and refuses: quota" in emulated.reasons(incident)
         assert emulated.writes(namespace) == []
@@ -308,9 +296,7 @@ class TestADeploymentUnderLoad:
         namespace, alert = self.under_load(emulated)
         emulated.cluster.edit("Deployment", namespace, "web", {"metadata": {"labels": GITOPS}}, manager="akeso-seed")
 
-        emulated.fire(alert)
-        incident = emulated.until(lambda: emulated.incident(namespace))
-        emulated.until_told(incident)
+        incident = emulated.told_of(alert, namespace)
 
         assert "scale_deployment was chosen and refuses: gitops" in emulated.reasons(incident)
         assert emulated.writes(namespace) == []
