@@ -91,7 +91,7 @@ class TestAFullVolume:
         before = _files(story, namespace, pod)
         assert {f"/data/{name}" for name in OLD | KEPT} <= before
 
-        alert = filling(namespace)
+        alert = filling(story, namespace)
         story.fire(alert)
         incident = _ended(story, namespace, "succeeded")
         story.until(lambda: story.on(namespace, ready=True), "the workload never writes again")
@@ -123,7 +123,7 @@ class TestAFullVolume:
         namespace = claim(OLD, **DECLARED)
         pod = _workload(story, namespace, _IDLE, {"runAsUser": 0})
 
-        story.fire(filling(namespace))
+        story.fire(filling(story, namespace))
         incident = story.until(lambda: story.incident(namespace, "data", CLAIM))
         story.until_told(incident)
 
@@ -135,7 +135,7 @@ class TestAFullVolume:
         namespace = claim(OLD, **DECLARED)
         pod = _workload(story, namespace, _IDLE, {})
 
-        story.fire(filling(namespace))
+        story.fire(filling(story, namespace))
         incident = _ended(story, namespace, "failed")
         story.told(incident)
 
@@ -189,7 +189,7 @@ class TestAVolumeWithoutAnInodeLeft:
         parts = [file for file in _files(story, namespace, pod) if "part-" in file]
         assert len(parts) > 8
 
-        alert = filling(namespace, "KubePersistentVolumeInodesFillingUp")
+        alert = filling(story, namespace, "KubePersistentVolumeInodesFillingUp")
         story.fire(alert)
         incident = _ended(story, namespace, "succeeded")
         story.until(lambda: story.on(namespace, ready=True), "the workload never writes again")
@@ -210,7 +210,7 @@ class TestAFullVolumeThatMayGrow:
         assert not story.on(namespace, ready=True)
         assert _mebibytes(story, namespace, pod) == 4
 
-        alert = filling(namespace)
+        alert = filling(story, namespace)
         story.fire(alert)
         incident = _ended(story, namespace, "succeeded", _has_grown)
         story.until(lambda: story.on(namespace, ready=True), "the workload never writes again")
