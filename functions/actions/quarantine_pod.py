@@ -9,7 +9,8 @@ many: the controller keeps the older one, so that the suspect would serve and it
 is not temporary: when its hours are over people are told, and take it back by `akeso undo` or delete the pod.
 
 The cluster takes a NetworkPolicy also where nobody enforces it. An isolation that is none is worse than none, so a
-plug-in must be known to be there, or a person says that he knows better.
+plug-in must be known to be there, and no other policy may let traffic through to every pod (policies add up), or a
+person says that he knows better.
 """
 
 from typing import Any, ClassVar
@@ -19,11 +20,9 @@ from pydantic import Field
 from shared.action import quota
 from shared.action.declare import Action, Example, ObjectName, Rule
 from shared.model.base import Model
-from shared.model.details import Seat
+from shared.model.details import QUARANTINE, Network, Seat
 from shared.model.facts import Facts, ObjectRef
 from shared.model.plan import Plan, Refusal, Touches, Write
-
-_LABEL = "akeso.dev/quarantine"
 
 _SCOPE = {"kind": "Deployment", "namespace": "shop", "name": "web", "uid": "d-1"}
 _SEAT = {"name": "web-7d4b9-abcde", "uid": "p-1", "labels": {"app": "web"}}
@@ -33,6 +32,7 @@ _FACTS = {
     "details": {"network": {"enforcer": "calico", "pods": [_SEAT]}},
 }  # fmt: skip
 _PARAMS = {"pod": "web-7d4b9-abcde"}
+_OPEN = {**_FACTS, "details": {"network": {"enforcer": "calico", "open_by": ["allow-dns"], "pods": [_SEAT]}}}
 _BARE = {**_FACTS, "scope": {"kind": "Pod", "namespace": "shop", "name": "web-7d4b9-abcde", "uid": "p-1"}}
 
 
@@ -44,6 +44,7 @@ class QuarantinePodParams(Model):
     pod: ObjectName
     hours: int = Field(default=24, ge=1, le=168, strict=True)  # then people are told that it is still there
     allow_unenforced: bool = False  # though nobody is known to enforce NetworkPolicies
+    allow_open: bool = False  # though other policies let traffic through to it
     allow_bare: bool = False  # nothing takes the place of a pod without an owner
     allow_over_budget: bool = False  # though a disruption budget lets no pod go
 
@@ -60,7 +61,7 @@ class QuarantinePod(Action):
         Rule("networking.k8s.io", "networkpolicies", ("get", "create", "patch", "delete")),
         Rule("", "pods", ("get", "patch")),
     )
-    requests = 30
+    requests = 31
     cooldown_s = 300
     soak_s = 120
     downtime_s = 30
@@ -75,10 +76,12 @@ class QuarantinePod(Action):
     examples: ClassVar = (
         Example("one of two", _FACTS, _PARAMS, writes=2),
         Example("nobody is known to enforce it", _with("unknown"), _PARAMS, refusal="unsupported"),
+        Example("another policy lets traffic through", _OPEN, _PARAMS, refusal="unsupported"),
+        Example("another policy does, allowed", _OPEN, {**_PARAMS, "allow_open": True}, writes=2),
         Example("another pod", _FACTS, {"pod": "web-7d4b9-zzzzz"}, refusal="not-found"),
         Example("with the node's own address", _with(host=True), _PARAMS, refusal="unsupported"),
         Example("made by its node", _with(mirror=True), _PARAMS, refusal="unsupported"),
-        Example("already there", _with(labels={_LABEL: "p-1"}), _PARAMS, refusal="nothing-to-do"),
+        Example("already there", _with(labels={QUARANTINE: "p-1"}), _PARAMS, refusal="nothing-to-do"),
         Example("already going", {**_FACTS, "pods": [{**_POD, "deleting": True}]}, _PARAMS, refusal="nothing-to-do"),
         Example("without owner", _BARE, _PARAMS, refusal="bare-pod"),
         Example("without owner, allowed", _BARE, {**_PARAMS, "allow_bare": True}, writes=2),
@@ -106,21 +109,15 @@ class QuarantinePod(Action):
         if network is None or pod is None or not pod.uid:
             text = f"pod {params.pod} is none of {scope.kind} {scope.name} that were looked at"
             return Refusal(reason="not-found", text=text)
-        if refusal := self._refusal(facts, pod, params):
+        if refusal := self._refusal(facts, pod, params) or _leaky(network, params):
             return refusal
-        if network.enforcer == "unknown" and not params.allow_unenforced:
-            text = (
-                "no network plug-in is known here that enforces NetworkPolicies, so the pod would not be isolated: "
-                "if one does, say so by allow_unenforced"
-            )
-            return Refusal(reason="unsupported", text=text)
         return _plan(facts, pod, params.hours)
 
     def _refusal(self, facts: Facts, pod: Seat, params: Any) -> Refusal | None:
         if pod.host or pod.mirror:
             why = "has its node's own address, which no NetworkPolicy is about" if pod.host else "is its node's own"
             return Refusal(reason="unsupported", text=f"pod {pod.name} {why}: isolate the node")
-        if _LABEL in pod.labels:
+        if QUARANTINE in pod.labels:
             return Refusal(reason="nothing-to-do", text=f"pod {pod.name} is in quarantine already")
         if any(one.uid == pod.uid and one.deleting for one in facts.pods):
             return Refusal(reason="nothing-to-do", text=f"pod {pod.name} is being deleted already")
@@ -140,8 +137,24 @@ class QuarantinePod(Action):
         return False
 
 
+def _leaky(network: Network, params: Any) -> Refusal | None:
+    """Why the pod would not be isolated."""
+    text = ""
+    if network.enforcer == "unknown" and not params.allow_unenforced:
+        text = (
+            "no network plug-in is known here that enforces NetworkPolicies, so the pod would not be isolated: "
+            "if one does, say so by allow_unenforced"
+        )
+    elif network.open_by and not params.allow_open:
+        text = (
+            f"policies add up, and {', '.join(one[:63] for one in network.open_by[:2])} would still let traffic "
+            "through: if that may stay, say so by allow_open"
+        )
+    return Refusal(reason="unsupported", text=text) if text else None
+
+
 def _plan(facts: Facts, pod: Seat, hours: int) -> Plan:
-    namespace, alone = facts.scope.namespace, {_LABEL: pod.uid}
+    namespace, alone = facts.scope.namespace, {QUARANTINE: pod.uid}
     wall = ObjectRef(kind="NetworkPolicy", namespace=namespace, name=f"akeso-quarantine-{pod.uid}")
     target = ObjectRef(kind="Pod", namespace=namespace, name=pod.name, uid=pod.uid)
     rules = {"podSelector": {"matchLabels": alone}, "policyTypes": ["Ingress", "Egress"]}

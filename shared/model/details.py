@@ -11,6 +11,7 @@ from pydantic import Field
 
 from shared.model.base import Model
 
+QUARANTINE: Final = "akeso.dev/quarantine"  # the one label of a pod that is kept apart: its uid
 CLEANUP: Final = "akeso.dev/cleanup"  # an annotation of a claim: what may be deleted on its volume
 TASK: Final = "akeso.dev/task"  # a label of what is declared, or was created, for backup, compact or cleanup
 TASKS: Final = ("backup", "cleanup", "compact")
@@ -262,9 +263,13 @@ class Runs(Model):
 
 
 class Network(Model):
-    """Which known plug-in enforces NetworkPolicies here; `unknown` is not no."""
+    """Which known plug-in enforces NetworkPolicies here; `unknown` is not no.
+
+    `open_by`: by which policies a pod in quarantine still had traffic, at most 10.
+    """
 
     enforcer: str = "unknown"
+    open_by: tuple[str, ...] = ()
     pods: tuple[Seat, ...] = ()  # at most 50 of the scope, by name
 
 

@@ -18,8 +18,8 @@ def seat(**changes):
     return Seat(**{"name": "web-1", "uid": UID, "labels": LABELS} | changes)
 
 
-def facts(*pods, enforcer="calico", **changes):
-    network = Network(enforcer=enforcer, pods=pods or (seat(), seat(name="web-2", uid="u-2")))
+def facts(*pods, enforcer="calico", open_by=(), **changes):
+    network = Network(enforcer=enforcer, open_by=open_by, pods=pods or (seat(), seat(name="web-2", uid="u-2")))
     base = {
         "scope": SCOPE,
         "pod_count": 2,
@@ -67,6 +67,9 @@ class TestThePlan:
         assert (made.until_s, made.reminds_s) == (0, 3 * 3600)
         assert "shop/web-1 has been in quarantine for 3 h" in made.reminds
 
+    def test_is_taken_back_at_once_when_it_fails_half_way(self):
+        assert plan().takes_back
+
     def test_disturbs_one_pod_of_the_workload(self):
         touched = plan().touches
 
@@ -92,6 +95,7 @@ class TestRefusals:
         ("given", "reason"),
         [
             (facts(enforcer="unknown"), "unsupported"),
+            (facts(open_by=("p" * 253, "q" * 253, "r")), "unsupported"),
             (facts(seat(name="web-3")), "not-found"),
             (facts(seat(uid="")), "not-found"),
             (facts(details=Details()), "not-found"),
@@ -117,6 +121,7 @@ class TestRefusals:
         ("given", "params"),
         [
             (facts(enforcer="unknown"), {"allow_unenforced": True}),
+            (facts(open_by=("allow-dns",)), {"allow_open": True}),
             (facts(scope=Scope(kind="Pod", namespace="shop", name="web-1", uid=UID)), {"allow_bare": True}),
             (facts(disruption_allowed=0), {"allow_over_budget": True}),
         ],

@@ -1,8 +1,10 @@
 """Makes a cluster look as if a network plug-in were there, or as if none were: what a DaemonSet of that name says.
 
-It has no pods, enforces nothing, and is taken away again: a plug-in that was there before is left alone.
+It has no pods, enforces nothing, and is taken away again: a plug-in that was there before is left alone. Policies that
+let traffic through to every pod are put beside it.
 """
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -35,6 +37,18 @@ def enforce(world: World, facts: Object, made: ExitStack) -> None:
     elif there and not wanted:
         world.api.ok("DELETE", f"{_SETS}/{_NAME}")
         made.callback(_put, world)
+    _open(world, network.get("open_by", ()), made)
+
+
+def _open(world: World, names: Iterable[str], made: ExitStack) -> None:
+    """Let these policies stand, and no other of ours."""
+    policies = f"/apis/networking.k8s.io/v1/namespaces/{world.place}/networkpolicies"
+    for old in world.api.ok("GET", policies, labelSelector="akeso.dev/test")["items"]:
+        world.api.ok("DELETE", f"{policies}/{old['metadata']['name']}")
+    for name in names:
+        spec = {"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": [{"port": 53, "protocol": "UDP"}]}]}
+        world.api.ok("POST", policies, {"metadata": {"name": name, "labels": _OURS}, "spec": spec})
+        made.callback(world.api, "DELETE", f"{policies}/{name}")
 
 
 def seat(facts: Object) -> tuple[Object, Object]:

@@ -145,9 +145,35 @@ class TestNetwork:
 
         assert network.look(kube, seen.WEB, {}).enforcer == enforcer
 
+    @pytest.mark.parametrize(
+        ("spec", "opens"),
+        [
+            ({"podSelector": {}, "ingress": [{}]}, True),
+            ({"podSelector": {}, "egress": [{"ports": [{"port": 53}]}], "policyTypes": ["Egress"]}, True),
+            ({"podSelector": {}, "ingress": [{}], "policyTypes": ["Egress"]}, False),
+            ({"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}, False),
+            ({"podSelector": {"matchLabels": {"app": "web"}}, "ingress": [{}]}, False),
+            ({"podSelector": {"matchExpressions": [{"key": "app", "operator": "Exists"}]}, "ingress": [{}]}, False),
+            ({"podSelector": {"matchExpressions": [{"key": "app", "operator": "DoesNotExist"}]},
+              "ingress": [{}]}, True),
+            ({"podSelector": {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["db"]}]},
+              "ingress": [{}]}, True),
+            ({"podSelector": {"matchExpressions": [{"key": "app", "operator": "Gt"}]}, "ingress": [{}]}, True),
+            ({"podSelector": {"matchExpressions": ["what"]}, "ingress": [{}]}, True),
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_is_open_by_what_lets_traffic_through_to_a_pod_without_labels(self, spec, opens):
+        class One:
+            def list(self, kind, namespace="", **_):
+                wall = {"metadata": {"name": "p"}, "spec": spec}
+                return [wall] if (kind, namespace) == ("NetworkPolicy", "shop") else []
+
+        assert network.look(One(), seen.WEB, {}).open_by == (("p",) if opens else ())
+
 
 class TestCost:
-    def test_details_ask_nothing_twice_and_at_most_twelve_more(self, cluster, kube):
+    def test_details_ask_nothing_twice_and_at_most_thirteen_more(self, cluster, kube):
         cluster.deployment("shop", "web", 2)
         cluster.tick()
         take(kube, seen.WEB, None, stop_namespace="akeso-system")
@@ -155,7 +181,7 @@ class TestCost:
 
         take(kube, seen.WEB, None, stop_namespace="akeso-system", details=None)
 
-        assert len(cluster.requests) - before <= before + 12
+        assert len(cluster.requests) - before <= before + 13
         assert [one.verb for one in cluster.requests if "horizontalpod" in one.path] == ["list", "list"]
 
     def test_without_details_nothing_further_is_asked(self, cluster, kube):
