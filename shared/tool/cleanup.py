@@ -147,7 +147,7 @@ class Cleaner:
     def _file(self, handle: int, name: str, rule: Rule, room: list[int]) -> int | None:
         """Size of the file that was deleted, None for one that is to stay: young, large, or no plain file at all."""
         found = os.stat(name, dir_fd=handle, follow_symlinks=False)
-        if not stat.S_ISREG(found.st_mode) or found.st_dev != self._device:
+        if not stat.S_ISREG(found.st_mode):
             return None
         # A file that was moved here or given another owner is new in its place, however old its content says it is.
         if self._now - max(found.st_mtime, found.st_ctime) < rule.older_s:

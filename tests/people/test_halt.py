@@ -168,11 +168,22 @@ class TestAFreeze:
         world.cluster.configmap(HOME, "akeso-stop", {})
         assert world.ask("POST", "v1/stop", {"mode": "stop", **ASK}, token=world.shared)[0] == 403
 
-    def test_is_one_also_while_redis_is_away(self, world, monkeypatch):
-        world.ok("POST", "v1/stop", {"mode": "freeze", **ASK})
+    @pytest.mark.parametrize("part", PLACES)
+    def test_is_one_also_while_redis_is_away(self, world, monkeypatch, part):
+        world.ok("POST", "v1/stop", {"mode": "freeze", **part, **ASK})
         monkeypatch.setenv("AKESO_REDIS__URL", "redis://127.0.0.1:1/0")
         world.here = Here("api")
-        assert world.ask("POST", "v1/stop", {"mode": "stop", **ASK}, token=world.shared)[0] == 403
+        assert world.ask("POST", "v1/stop", {"mode": "stop", **part, **ASK}, token=world.shared)[0] == 403
+
+    @pytest.mark.parametrize(
+        ("put", "part"), [({"mode": "halt"}, {}), ({"namespace.shop": "halt"}, {"namespace": "shop"})]
+    )
+    def test_in_words_that_nobody_knows_and_only_kubernetes_has_is_one_too(self, world, monkeypatch, put, part):
+        world.cluster.delete("ConfigMap", HOME, "akeso-stop")
+        world.cluster.configmap(HOME, "akeso-stop", put)  # and Redis, which might remember more, is away
+        monkeypatch.setenv("AKESO_REDIS__URL", "redis://127.0.0.1:1/0")
+        world.here = Here("api")
+        assert world.ask("POST", "v1/stop", {"mode": "stop", **part, **ASK}, token=world.shared)[0] == 403
 
     def test_of_a_part_may_be_beside_a_stop_of_everything_by_the_shared_token(self, world):
         world.ok("POST", "v1/stop", {"mode": "freeze", "namespace": "shop", **ASK})

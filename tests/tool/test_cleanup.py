@@ -11,7 +11,7 @@ import pytest
 
 from shared import clock
 from shared.tool import cleanup
-from shared.tool.cleanup import Cleaner, declared, run
+from shared.tool.cleanup import declared, run
 
 ROOT = Path(__file__).parents[2]
 DAY = 86_400
@@ -281,14 +281,54 @@ class TestTraps:
         assert len(said.encode()) <= 4096
         assert names(volume) == []
 
-    def test_another_file_system_in_the_volume_is_left_alone(self, volume, monkeypatch):
-        put(volume / "logs" / "old.log")
-        cleaner = Cleaner(str(volume), dry_run=False, now=LATER)
-        monkeypatch.setattr(cleaner, "_device", -1)
 
-        with pytest.raises(OSError, match="another file system"):
-            list(cleaner.clean(declared(rules())[0]))
-        assert names(volume) == ["logs/old.log"]
+class TestAnotherFileSystemInTheVolume:
+    """As where one volume is mounted inside of another: really mounted, in a namespace that only the cleaner has."""
+
+    AT_THE_PATH, BELOW, A_FILE = "logs", "logs/deep", "logs/one.log"
+
+    RUN = (
+        "import sys; from shared.tool.cleanup import run; "
+        "print(run(sys.argv[1], sys.argv[2], dry_run=False, now=float(sys.argv[3]))[0])"
+    )
+
+    def _clean(self, volume, *, mount):
+        """What the cleaner said, and what was left there afterwards."""
+        for name in ("logs/old.log", "logs/deep/in.log", "logs/one.log"):
+            put(volume / name)
+        place = "../outside" if mount == self.A_FILE else mount
+        script = [
+            f"cd {volume}; mount -t tmpfs none {place}; touch {place}/in.log",
+            f"mount --bind {place}/in.log {mount}" if mount == self.A_FILE else "",
+            f"cd {ROOT}; {sys.executable} -c '{self.RUN}' {volume} '{rules()}' {LATER}",
+            f"cd {volume}; find . -name '*.log' | sort",
+        ]
+        done = subprocess.run(
+            ["unshare", "-rm", "sh", "-ec", "\n".join(script)], capture_output=True, text=True, check=False
+        )
+        if done.stderr.startswith("unshare"):
+            pytest.skip("no mount can be made here")
+        assert not done.returncode, done.stderr
+        lines = done.stdout.splitlines()
+        return "\n".join(line for line in lines if line[0] != "."), [line for line in lines if line[0] == "."]
+
+    def test_is_not_entered_at_the_declared_path(self, volume):
+        said, left = self._clean(volume, mount=self.AT_THE_PATH)
+
+        assert "another file system" in said
+        assert left == ["./logs/in.log"]
+
+    def test_is_not_entered_below_it(self, volume):
+        said, left = self._clean(volume, mount=self.BELOW)
+
+        assert "deleted 2 files" in said
+        assert left == ["./logs/deep/in.log"]
+
+    def test_is_not_reached_by_a_file_that_is_mounted_there(self, volume):
+        said, left = self._clean(volume, mount=self.A_FILE)
+
+        assert "deleted 2 files" in said
+        assert left == ["./logs/one.log"]
 
 
 class TestADeclaration:
