@@ -56,7 +56,8 @@ def _requested(cause: Cause, data: RequestedData, here: Here) -> Outcome:
             return Emit("escalation.requested", EscalationData(incident=cause.id, reason=why), incident=cause.id)
     opened = here.state.open(
         cause, "request", incident=data.incident, run=cause.id, scope=scope.key if scope else "",
-        namespace=scope.namespace if scope else "", hold=wish.hold, look=wish.reason == "look",
+        namespace=scope.namespace if scope else "", hold=wish.hold, action=wish.action,
+        approvers=list(wish.approvers), look=wish.reason == "look",
     )  # fmt: skip
     return _carry_on(cause, opened, scope, data.target, wish, here)
 

@@ -419,7 +419,7 @@ class TestARequest:
     def test_that_names_another_hold_leaves_it(self, world):
         incident = world.opened()
         world.admit(incident, autonomy="approve")
-        assert world.request(incident, hold="hold-other")["result"] == "live"
+        assert world.request(incident, hold="hold-other", approvers=["ann"])["result"] == "ended"
         assert incident in world.due("hold")
 
     def test_keeps_the_incident_and_all_that_finds_it(self, world):

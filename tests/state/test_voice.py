@@ -7,7 +7,7 @@ import pytest
 from shared.event.publish import event_of
 from shared.event.types import RequestedData
 from shared.model.wish import Wish
-from tests.state.world import HOUR, MINUTE
+from tests.state.world import HOUR, MINUTE, SCOPE
 
 WISH = '{"reason": "run", "action": "scale_deployment", "author": "ann", "approvers": ["ann"]}'
 
@@ -112,6 +112,50 @@ class TestAYesThatIsVoid:
         world.admit(incident, approvers=["ann"], approved_hash="hash-1", wish='{"reason": "approve"}')
         assert "wish" not in world.entry("retry", incident)
         assert event_of(world.entry("retry", incident)).data["wish"]["approvers"] == []
+
+
+class TestAYesToWhatWasTakenBackMeanwhile:
+    """It was said in time, and heard only when what waited for it was gone."""
+
+    @pytest.fixture
+    def incident(self, world):
+        return world.opened("aa")
+
+    @pytest.fixture
+    def hold(self, world, incident):
+        held = world.admit(incident, autonomy="approve")["hold"]
+        world.answer("approve", incident, held)
+        return held
+
+    def hear(self, world, incident, hold):
+        return world.request(incident, hold=hold, action="scale_deployment", approvers=["ann"])
+
+    def test_is_void_when_the_incident_has_been_closed(self, world, incident, hold):
+        world.resolve("aa")
+        assert self.hear(world, incident, hold)["result"] == "ended"
+        assert world.told(incident)[-1] == "the approval by ann is void: incident, it is closed"
+        assert world.words(incident)[-1] == "void"
+
+    def test_is_void_when_the_incident_was_opened_anew(self, world, incident, hold):
+        world.resolve("aa")
+        world.advance(MINUTE)
+        assert world.opened("bb") == incident
+        again = world.admit(incident, autonomy="approve")["hold"]
+        assert self.hear(world, incident, hold)["result"] == "ended"
+        assert world.told(incident)[-1] == "the approval by ann is void: incident, it went on without it"
+        assert (world.incident(incident)["hold"], world.due("hold")) == (again, {incident: HOUR})
+
+
+class TestASecondRunWhereOneWaits:
+    def test_is_not_done_and_the_first_one_stays(self, world, run):
+        embargo(world, HOUR)
+        ask(world, run)
+        second = world.person_runs()
+        assert second["result"] == "told"
+        assert world.told(second["incident"]) == [
+            f"not done: another run on {SCOPE} waits for its time; akeso deny {run}"
+        ]
+        assert json.loads(world.entry("retry", run)["wish"])["author"] == "ann"
 
 
 class TestANoToIt:

@@ -104,7 +104,10 @@ class World:
 
     def request(self, incident: str, **more: Any) -> Opened:
         cause = more.pop("cause", None) or self.cause("triage")
-        request = {"run": cause.id, "scope": "", "namespace": "", "hold": "", "look": False, **more}
+        request = {
+            "run": cause.id, "scope": "", "namespace": "", "hold": "", "action": "", "approvers": [], "look": False,
+            **more,
+        }  # fmt: skip
         return self.state.open(cause, "request", incident=incident, **request)
 
     def person_runs(self, scope: str = SCOPE, **more: Any) -> Opened:

@@ -99,13 +99,9 @@ local function end_hold()
   redis.call('DEL', k('hold', req.incident))
 end
 
--- A yes is for the world that was approved: whatever refuses it now makes it void, and it says why.
 local approved = not blank(req.approved_hash) and #req.approvers > 0
 if check and approved then
-  local why = check .. (blank(text) and '' or ', ' .. text)
-  audit(req.incident, 'void', { action = req.action, check = check, text = text, approvers = req.approvers })
-  tell(req.incident, 'the approval by ' .. table.concat(req.approvers, ' and ') .. ' is void: ' .. why)
-  count('approvals_void_total|check=' .. check)
+  void(req.incident, check, text)
   req.wish = nil
 end
 

@@ -36,6 +36,14 @@ local function worse(one, other)
   return place(other) > place(one) and other or one
 end
 
+-- A yes is for the world that was approved: whatever refuses it now makes it void, and it says why.
+local function void(incident, check, text)
+  audit(incident, 'void', { action = req.action, check = check, text = text, approvers = req.approvers })
+  tell(incident, 'the approval by ' .. table.concat(req.approvers, ' and ') .. ' is void: ' .. check
+    .. (blank(text) and '' or ', ' .. text))
+  count('approvals_void_total|check=' .. check)
+end
+
 local function touch(incident, fields)
   set(incident_key(incident), TTL_INCIDENT, fields)
 end

@@ -7,7 +7,8 @@
 -- resolved       ledger, fingerprint, starts, truncated, ends (absent: unknown); one that ended before the alert began
 --                to fire again has only been overtaken
 -- request        incident ("" for a person's run with scope and run), run (ref of its `retry` entry), hold ("" or the
---                hold that the wish names), look (true: an hourly look, which starts nothing beside a waiting retry)
+--                hold that the wish says yes to, with action and approvers), look (true: an hourly look, which starts
+--                nothing beside a waiting retry)
 -- Returns        {"result": triage | joined | live | closed | quiet | resolved | tombstoned | told | ended,
 --                 "incident", "reason", "tried":[...], "protected":bool, "opened":bool}
 -- Idempotent by (fn, src, id): the first result again.
@@ -220,8 +221,10 @@ end
 if blank(req.incident) then
   due_del('retry', req.run)
   local incident = find(req.scope, 'manual')
-  if incident.id and incident.state ~= 'closed' and live(incident) then
-    local why = 'not done: another run on ' .. req.scope .. ' is under way'
+  local waits = incident.id and due_at('retry', incident.id)
+  if incident.id and incident.state ~= 'closed' and (waits or live(incident)) then
+    local why = 'not done: another run on ' .. req.scope
+      .. (waits and ' waits for its time; akeso deny ' .. incident.id or ' is under way')
     audit(req.run, 'not-run', { text = why, incident = incident.id })
     tell(req.run, why)
     return answer('told', req.run, { reason = why })
@@ -238,12 +241,17 @@ if blank(req.incident) then
   return triage(incident, true)
 end
 local incident = hash(incident_key(req.incident))
+if incident.id and not blank(req.hold) and incident.hold ~= req.hold then
+  -- Whatever waited for this yes was taken back before it was heard, and may stand there anew.
+  void(incident.id, 'incident', incident.state == 'open' and 'it went on without it' or 'it is ' .. incident.state)
+  return answer('ended', incident.id)
+end
 if not incident.id or incident.state ~= 'open' or not blank(incident.people) then
   due_del('retry', req.incident)
   return answer('ended', req.incident)
 end
 keep(incident.id)
-if not blank(req.hold) and incident.hold == req.hold then
+if not blank(req.hold) then
   due_del('hold', incident.id)
   redis.call('DEL', k('hold', incident.id))
   touch(incident.id, { hold = '' })
