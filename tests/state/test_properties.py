@@ -211,6 +211,7 @@ class TestWhatTheGuardSays:
             assert playing.probes > 1000
 
     @ONE_ENGINE
+    @pytest.mark.faults  # it tries the machines themselves: every day against all that is admitted, in CI line by line
     @pytest.mark.parametrize("missing", WITHOUT)
     def test_is_missed_when_the_scripts_lack_a_line(self, machine, weaken, missing):
         played, *line = WITHOUT[missing]
