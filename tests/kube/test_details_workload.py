@@ -71,7 +71,8 @@ class TestRoom:
 
     def test_the_largest_node_is_one_that_takes_pods(self):
         found = roomy(nodes=[seen.node("a", cpu="3920m", memory="6Gi"), seen.node("b", cpu="2", memory="7Gi"),
-                             seen.node("c", cordoned=True, cpu="64", memory="256Gi")]).node  # fmt: skip
+                             seen.node("c", cordoned=True, cpu="64", memory="256Gi"),
+                             seen.node("d", ready=False, cpu="64", memory="256Gi")]).node  # fmt: skip
 
         assert (found.cpu, found.memory) == (3920, 7 << 30)
 

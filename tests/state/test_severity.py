@@ -33,6 +33,20 @@ class TestAPersonsRun:
         world.opened(scope="Deployment/shop/other", severity="critical")
         assert self.run(world)["decision"] == "approved"
 
+    def test_is_as_severe_as_what_a_storm_has_taken_in_while_it_lasts(self, world):
+        world.policy(rules=[BOTH], storm_new_incidents=2)
+        world.opened(severity="warning")
+        world.opened(scope="Deployment/shop/other", severity="warning")
+        storm = world.fire("late", scope=SCOPE, family="another", severity="critical")["incident"]
+        assert world.incident(storm)["family"] == "storm"
+        assert self.run(world)["needs"] == 2
+
+        world.resolve("late")
+        assert world.incident(storm)["state"] == "closed"
+        run = world.person_runs(scope="Deployment/shop/other")["incident"]
+        answer = world.admit(run, scope="Deployment/shop/other", manual=True, author="ann", approvers=["ann"])
+        assert answer["decision"] == "approved"
+
     def test_meets_every_rule_that_restricts_where_nothing_is_open(self, world):
         world.policy(rules=[BOTH, {"name": "slow", "severities": ["warning"], "autonomy": "approve"}])
         answer = self.run(world)

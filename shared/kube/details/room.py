@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from shared.kube.details import quota
 from shared.kube.reader import Object, Reader
-from shared.kube.shape import cpu, dicts, part, size
+from shared.kube.shape import cpu, dicts, is_true, part, size
 from shared.model.details import Largest, Left, Room
 from shared.model.facts import Scope
 
@@ -27,8 +27,7 @@ def look(kube: Reader, scope: Scope, found: Object) -> Room:  # noqa: ARG001  ev
         limit for one in kube.list("LimitRange", scope.namespace) for limit in dicts(part(one, "spec").get("limits"))
     ]
     quotas = quota.of(kube, scope.namespace)
-    nodes = [node for node in kube.list("Node") if part(node, "spec").get("unschedulable") is not True]
-    allocatable = [part(node, "status", "allocatable") for node in nodes]
+    allocatable = [part(node, "status", "allocatable") for node in kube.list("Node") if _takes_pods(node)]
     return Room(
         container=_largest(_of(ranges, "Container"), min),
         pod=_largest(_of(ranges, "Pod"), min),
@@ -36,6 +35,10 @@ def look(kube: Reader, scope: Scope, found: Object) -> Room:  # noqa: ARG001  ev
         left=Left(**{field: quota.left(quotas, *how) for field, how in _COUNTED.items()}),
         node=_largest(allocatable, max),
     )
+
+
+def _takes_pods(node: Object) -> bool:
+    return is_true(node, "Ready") and part(node, "spec").get("unschedulable") is not True
 
 
 def _of(ranges: list[Object], kind: str) -> list[Object]:

@@ -33,12 +33,14 @@ local function any(patterns, value)
   return false
 end
 
--- How bad it is: all that was ever said of the incident; for a person's run, of what is open on its scope. '' is what
--- nobody knows.
+-- How bad it is: all that was ever said of the incident; for a person's run, of what is open on its scope and of the
+-- storm, which may have taken in an alert about it. '' is what nobody knows.
 local function severities()
   if not manual then return req.severities or severities_of(incident) end
-  local found = {}
-  for _, id in ipairs(redis.call('SMEMBERS', k('open-on', redis.sha1hex(req.scope)))) do
+  local found, known = {}, redis.call('SMEMBERS', k('open-on', redis.sha1hex(req.scope)))
+  local storm = #known > 0 and redis.call('GET', k('name', redis.sha1hex('cluster/' .. req.cluster .. SEP .. 'storm')))
+  if storm and hash(incident_key(storm)).state ~= 'closed' then known[#known + 1] = storm end
+  for _, id in ipairs(known) do
     for _, one in ipairs(severities_of(hash(incident_key(id)))) do found[#found + 1] = one end
   end
   return #found > 0 and found or req.severities or { req.severity or '' }
