@@ -257,6 +257,11 @@ class TestAPersonsRun:
         incident = world.person_runs()["incident"]
         assert world.admit(incident, autonomy="suggest", manual=True, approvers=["ann"])["decision"] == "approved"
 
+    def test_by_one_who_may_not_approve_waits_there_for_one_who_may(self, world):
+        incident = world.person_runs()["incident"]
+        answer = world.admit(incident, autonomy="suggest", manual=True)
+        assert (answer["decision"], answer["needs"]) == ("held", 1)
+
     @pytest.mark.parametrize("autonomy", ["off", "observe"])
     def test_is_refused_where_nobody_opted_in_and_ends(self, world, autonomy):
         incident = world.person_runs()["incident"]

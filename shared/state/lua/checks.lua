@@ -235,6 +235,7 @@ local risk, risk_parts = score()
 local needs = num(rule.approvers) > 1 and 2 or 1
 local function must_be_held()
   if level == 'approve' or risk >= num(policy.risk_approve) or needs > 1 then return true end
+  if level == 'suggest' then return true end  -- a run by somebody whose own word is not enough
   for _, action in ipairs(list(policy.hold)) do
     if action == '*' or action == req.action then return true end
   end

@@ -117,7 +117,7 @@ class Model:
         if level == 1:
             return "observe"
         needs = its.get("approvers", 1)
-        if level == 3 or risk >= APPROVE or needs > 1 or asked["action"] == "scale":
+        if level in (2, 3) or risk >= APPROVE or needs > 1 or asked["action"] == "scale":
             if asked["approved_hash"] not in ("", asked["plan_hash"]):
                 return "approval"
             if len(asked["approvers"]) < needs:
