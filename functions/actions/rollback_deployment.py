@@ -144,7 +144,7 @@ def _now(facts: Facts, number: int) -> Revision | Refusal:
             " its pods fail for another reason than that it is new; to leave it all the same name a revision"
         )
         return Refusal(reason="nothing-to-do", text=text)
-    if now.health == "now":
+    if now.health == "now" and not facts.looping:
         text = f"revision {now.number}, the present one, is rolled out and all its pods are ready"
         return Refusal(reason="nothing-to-do", text=text)
     return now

@@ -156,7 +156,7 @@ def _new_version_fails(facts: Facts) -> bool:
     """Its rollout is stuck, or its pods fail soon after it came, while an older one was good."""
     history = facts.details.revisions
     now = history.current if history else None
-    if history is None or now is None or now.health == "now":
+    if history is None or now is None or (now.health == "now" and not facts.looping):
         return False
     new = history.rollout == "stuck" or 0 <= facts.taken_at - now.created_at < STOOD_MS
     return new and any(

@@ -150,6 +150,11 @@ class Facts(Model):
         """The pods that are neither over nor on their way out."""
         return tuple(pod for pod in self.pods if not pod.deleting and not pod.over)
 
+    @property
+    def looping(self) -> bool:
+        """Whether any of these keeps crashing: between two crashes all of them may look ready."""
+        return any(state.looping for pod in self.live for state in pod.containers)
+
     def bound(self, name: str) -> int | None:
         """The number that the owner has set under that name, of `minimum_replicas` and `maximum_replicas`."""
         value = self.spec.get(name)

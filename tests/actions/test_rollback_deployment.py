@@ -91,6 +91,13 @@ class TestThePresentOne:
         assert back_to(self.plan(29)) == back_to(self.plan(31, rollout="stuck")) == "web-2"
         assert back_to(self.plan(31, revision=2)) == "web-2"
 
+    def test_that_serves_for_a_moment_between_two_crashes_is_left(self):
+        crashes = ContainerState(name="app", ready=True, restarts=3, crashed=True)
+        pods = (PodFacts(name="web-1", uid="p-1", ready=True, containers=(crashes,)),)
+        given = (rev(3, "now", current=True), rev(2, "stood"))
+        assert back_to(plan(*given, pods=pods)) == "web-2"
+        assert plan(*given).reason == "nothing-to-do"
+
     def test_without_any_replicas_fails_in_nothing(self):
         assert plan(BAD, rev(2, "stood"), replicas=Replicas(desired=0, ready=0)).reason == "nothing-to-do"
 

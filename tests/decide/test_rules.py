@@ -367,12 +367,12 @@ OLD = {"name": "a", "uid": "1", "number": 1, "health": "stood", "template": "a"}
 class TestABadVersion:
     """A rollback only where the newest revision is what is wrong, and an older one is known to have been good."""
 
-    def chosen(self, change, catalogue, *, now=None, old=None, rollout="complete", age_s=600, case="crash-loop"):
+    def chosen(self, change, catalogue, *, now=None, old=None, rollout="complete", age_s=600, case="crash-loop", **more):
         taken = change(case).facts.taken_at
         newest = NOW | {"created_at": taken - age_s * 1000} | (now or {})
         history = {"revisions": [newest, OLD | (old or {})], "rollout": rollout}
         details = Details.model_validate({"revisions": history})
-        return choose(change(case, {"details": details}), catalogue, shipped()).rule
+        return choose(change(case, {"details": details, **more}), catalogue, shipped()).rule
 
     def test_whose_pods_crash_soon_after_it_came_goes_back_and_is_not_restarted(self, change, catalogue):
         assert self.chosen(change, catalogue) == "bad-version-rollback"
@@ -382,7 +382,6 @@ class TestABadVersion:
         [
             {"age_s": 3601},
             {"age_s": -1},
-            {"now": {"health": "now"}},
             {"old": {"health": "unknown"}},
             {"old": {"template": "b"}},
             {"old": {"number": 3}},
@@ -390,6 +389,13 @@ class TestABadVersion:
     )
     def test_otherwise_a_fresh_pod_may_end_it(self, change, catalogue, how):
         assert self.chosen(change, catalogue, **how) == "crash-loop-restart"
+
+    def test_goes_back_also_when_it_looks_well_between_two_crashes(self, change, catalogue):
+        assert self.chosen(change, catalogue, now={"health": "now"}) == "bad-version-rollback"
+
+    def test_that_serves_and_keeps_serving_stays(self, change, catalogue):
+        assert self.chosen(change, catalogue, now={"health": "now"}, pods=[]) != "bad-version-rollback"
+        assert self.chosen(change, catalogue, pods=[]) == "bad-version-rollback"
 
     def test_that_is_stuck_goes_back_however_long_ago_it_came(self, change, catalogue):
         assert self.chosen(change, catalogue, rollout="stuck", age_s=999_999) == "bad-version-rollback"
