@@ -30,8 +30,9 @@ lint: $(STAMP) ## style, types and layers
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Half of their time tests wait for processes and clocks: two workers to a core.
 test: lint ## lint, and every test that needs no Go, Docker or cluster (under five minutes on two cores)
-	$(BIN)/pytest -m "not faults and not cluster" -n 2 --dist worksteal
+	$(BIN)/pytest -m "not faults and not cluster" -n 4 --dist worksteal
 
 test-faults: $(STAMP) ## kills, lost state and simulated hours (under ten minutes)
 	$(BIN)/pytest -m faults -n 2 --dist worksteal

@@ -52,14 +52,14 @@ def then(world: World, path: str, body: Object, details: Object) -> None:
     The deadline comes with the last version: a write right after a new version may take the controller's own note of it
     away, and then the rollout is called complete for ever.
     """
-    history = _history(details)
+    history, deadline = _history(details), 1 if world.emulated else _DEADLINE_S
     for before, one in itertools.pairwise(history):
         there = _complete if _good(before) else _seen
         until(lambda there=there: there(world.api.ok("GET", path)), f"the first version of {path} is not rolled out")
         spec = {"template": _version(body["spec"]["template"], one)}
-        _patch(world, path, spec | ({"progressDeadlineSeconds": _DEADLINE_S} if one is history[-1] else {}))
+        _patch(world, path, spec | ({"progressDeadlineSeconds": deadline} if one is history[-1] else {}))
     if len(history) == 1:
-        _patch(world, path, {"progressDeadlineSeconds": _DEADLINE_S})
+        _patch(world, path, {"progressDeadlineSeconds": deadline})
 
 
 def _patch(world: World, path: str, spec: Object) -> None:
