@@ -367,12 +367,12 @@ OLD = {"name": "a", "uid": "1", "number": 1, "health": "stood", "template": "a"}
 class TestABadVersion:
     """A rollback only where the newest revision is what is wrong, and an older one is known to have been good."""
 
-    def chosen(self, change, catalogue, *, now=None, old=None, rollout="complete", age_s=600, case="crash-loop", **more):
-        taken = change(case).facts.taken_at
+    def chosen(self, change, catalogue, *, now=None, old=None, rollout="complete", age_s=600, **more):
+        taken = change("crash-loop").facts.taken_at
         newest = NOW | {"created_at": taken - age_s * 1000} | (now or {})
         history = {"revisions": [newest, OLD | (old or {})], "rollout": rollout}
         details = Details.model_validate({"revisions": history})
-        return choose(change(case, {"details": details, **more}), catalogue, shipped()).rule
+        return choose(change("crash-loop", {"details": details, **more}), catalogue, shipped()).rule
 
     def test_whose_pods_crash_soon_after_it_came_goes_back_and_is_not_restarted(self, change, catalogue):
         assert self.chosen(change, catalogue) == "bad-version-rollback"

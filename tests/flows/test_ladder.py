@@ -12,7 +12,9 @@ class TestARemedyThatDidNotHelp:
 
         scene.pass_(900)
 
-        scene.until(lambda: "demoted" in scene.words(incident), lambda: f"{scene.audit(incident)} {scene.reasons(incident)}")
+        scene.until(
+            lambda: "demoted" in scene.words(incident), lambda: f"{scene.audit(incident)} {scene.reasons(incident)}"
+        )
         assert scene.lines(incident, "demoted")[0]["to"] == "approve"
         scene.until(lambda: "demoted" in scene.reasons(incident))
         target = {"kind": "Deployment", "namespace": namespace, "name": "web"}
