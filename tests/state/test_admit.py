@@ -272,7 +272,7 @@ class TestAPersonsRun:
     def test_that_is_refused_for_now_comes_back(self, world):
         incident = world.person_runs()["incident"]
         spoil(world, incident, "cooldown", {})
-        world.admit(incident, manual=True, approvers=["ann"])
+        world.admit(incident, manual=True, approvers=["ann"], wish='{"reason": "run"}')
         assert world.due("retry") == {incident: HOUR}
         assert world.incident(incident)["state"] == "open"
 

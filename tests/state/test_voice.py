@@ -113,6 +113,19 @@ class TestAYesThatIsVoid:
         assert "wish" not in world.entry("retry", incident)
         assert event_of(world.entry("retry", incident)).data["wish"]["approvers"] == []
 
+    def test_ends_the_run_that_it_was_for(self, world, run):
+        hold = world.admit(run, manual=True, autonomy="approve", plan_hash="h")["hold"]
+        world.answer("approve", run, hold, who="bob")
+        world.request(run, hold=hold, action="scale_deployment", approvers=["bob"])
+        embargo(world, MINUTE)
+        answer = world.admit(run, plan_hash="h", approvers=["bob"], approved_hash="h", wish='{"reason": "approve"}')
+        assert (answer["check"], answer["retry_at"]) == ("embargo", world.now + MINUTE)
+        assert world.due("retry") == {}
+        assert world.told(run)[-2:] == [
+            "the approval by bob is void: embargo", "not done: scale_deployment refused by embargo: ask again",
+        ]  # fmt: skip
+        assert world.incident(run)["state"] == "closed"
+
 
 class TestAYesToWhatWasTakenBackMeanwhile:
     """It was said in time, and heard only when what waited for it was gone."""

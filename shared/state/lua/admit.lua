@@ -145,6 +145,7 @@ if check then
   -- What a person asked for is for that time: he may have forgotten it by the next day, and it is his word that counts.
   local voice = num(req.voice_until) > 0 and req.voice_until or now + num(policy.approval_ms)
   local waits = retry_at > 0 and not (req.manual and retry_at > voice)
+  if incident.family == 'manual' and blank(req.wish) then waits = false end  -- there is nothing else to try again
   if undo then
     if retry_at > 0 then
       due_put('revert', req.of, retry_at, { incident = req.incident, attempt = req.of })
@@ -170,7 +171,8 @@ if check then
   elseif check ~= 'live' and check ~= 'incident' then
     tell(req.incident, 'not done: ' .. req.action .. ' refused by ' .. check
       .. (text and text ~= '' and ' (' .. text .. ')' or '')
-      .. (retry_at > 0 and not waits and ' for longer than a run is still meant: ask again' or ''))
+      .. (retry_at > voice and not waits and ' for longer than a run is still meant' or '')
+      .. (retry_at > 0 and not waits and ': ask again' or ''))
   end
   if not undo and not waits and incident.family == 'manual' then close_if_quiet(incident, 'refused') end
   return remember({
