@@ -244,6 +244,24 @@ class TestANodeThatNeedsRepair:
         scene.tick()
         scene.until(lambda: not _cordoned(scene, ill))
 
+    def test_keeps_the_pods_of_a_namespace_that_is_stopped_meanwhile(self, scene, pool):
+        ill = pool[0]
+        namespace = _place(scene, ill)
+        scene.cluster.pdb(namespace, "web", {"app": "web"}, min_available=2)
+        before = _on(scene, ill)
+        scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
+        incident = _approved(scene, ill)
+        scene.until(lambda: _cordoned(scene, ill))
+
+        key = f"namespace.{namespace}"  # as by kubectl: no sweep has seen it yet, and the run is at it
+        scene.cluster.edit("ConfigMap", scene.home, "akeso-stop", {"data": {key: "stop: a sale"}})
+        scene.cluster.delete("PodDisruptionBudget", namespace, "web")
+
+        _until(scene, ill, "stopped")
+        assert f"stop is set for namespace {namespace}" in scene.lines(incident, "stopped")[0]["text"]
+        assert _on(scene, ill) == before
+        scene.cluster.edit("ConfigMap", scene.home, "akeso-stop", {"data": {key: None}})
+
     def test_that_is_lost_meanwhile_and_comes_back_is_emptied_all_the_same(self, scene, pool):
         ill = pool[0]
         namespace, _ = _draining(scene, ill)
