@@ -70,10 +70,18 @@ def simulate(file: Path, *, speed: float | None = None, advance_ms: int = 0) -> 
         line = json.loads(file.read_text())
         old_speed = line["speed"]
         at_sim = line["at_sim"] + (at_real - line["at_real"]) * old_speed
-    new = {"at_real": at_real, "at_sim": at_sim + advance_ms, "speed": old_speed if speed is None else speed}
+    _put(file, at_real, at_sim + advance_ms, old_speed if speed is None else speed)
+
+
+def stand_still(file: Path, at_ms: int) -> None:
+    """Write `file` so that it is that moment, in ms since the Unix epoch, for every process that reads it."""
+    _put(file, 0, at_ms, 0.0)
+
+
+def _put(file: Path, at_real: int, at_sim: float, speed: float) -> None:
     scratch = file.with_suffix(f".{os.getpid()}.tmp")
-    scratch.write_text(json.dumps(new))
-    scratch.replace(file)
+    scratch.write_text(json.dumps({"at_real": at_real, "at_sim": at_sim, "speed": speed}))
+    scratch.replace(file)  # whoever reads meanwhile sees the one or the other
 
 
 def sleep(seconds: float) -> None:

@@ -1,7 +1,6 @@
 """A real Redis of each version that the product runs on, and the state in it at a time that only the test moves."""
 
 import importlib.util
-import json
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -68,7 +67,7 @@ class SimulatedTime:
 
     def jump(self, to: int) -> None:
         """Go to any time, back as well, as a caller whose clock is wrong would."""
-        self.file.write_text(json.dumps({"at_real": 0, "at_sim": to, "speed": 0.0}))
+        clock.stand_still(self.file, to)
 
 
 @pytest.fixture(scope="session")

@@ -197,7 +197,10 @@ class Functions:
         return run
 
     def _launch(self, service: Service) -> _Run:
-        port = _free_port()
+        with _held_port() as holder:
+            return self._launch_on(service, int(holder.getsockname()[1]))
+
+    def _launch_on(self, service: Service, port: int) -> _Run:
         log = self._logs / f"{service.name}.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as out:
@@ -306,9 +309,12 @@ def _command(service: Service) -> list[str]:
     return [*launch, "--source", source, "--target", service.function]
 
 
-def _free_port() -> int:
-    with socket.create_server((_HOST, 0)) as probe:
-        return int(probe.getsockname()[1])
+def _held_port() -> socket.socket:
+    """A socket whose port nobody else is given while it is open; who reuses addresses may listen there all the same."""
+    holder = socket.socket()
+    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    holder.bind((_HOST, 0))
+    return holder
 
 
 def _healthy(port: int) -> bool:

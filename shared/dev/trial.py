@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
+from shared import clock
 from shared.dev import redis as embedded
 from shared.guard.flat import flat
 from shared.guard.policy import Policy
@@ -135,7 +136,7 @@ class Trial:
 
     def _jump(self, to: int) -> None:
         self._now = to
-        self._clock.write_text(json.dumps({"at_real": 0, "at_sim": to, "speed": 0.0}))
+        clock.stand_still(self._clock, to)
 
     def _load(self) -> None:
         self._loaded = self._now

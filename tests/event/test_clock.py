@@ -1,5 +1,6 @@
 import json
 import random
+import threading
 
 import pytest
 
@@ -67,3 +68,20 @@ class TestSimulation:
     def test_makes_a_wait_short(self, file):
         clock.simulate(file, speed=100_000)
         clock.sleep(3600)  # the test's own time-out is the assertion
+
+    def test_is_never_read_half_written(self, file):
+        clock.stand_still(file, 0)
+        over = threading.Event()
+
+        def write():
+            while not over.is_set():
+                clock.stand_still(file, 10**12)
+                clock.stand_still(file, 7)
+
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            assert {clock.now_ms() for _ in range(5_000)} <= {0, 7, 10**12}
+        finally:
+            over.set()
+            writer.join()
