@@ -72,7 +72,7 @@ def pod(name="web-1", node="n1", *, owner="ReplicaSet", **spec):
     }  # fmt: skip
 
 
-def node(name="n1", *, ready=True, cordoned=False, version="v1.33.1", cpu="4", memory="8Gi", **labels):
+def node(name="n1", *, ready=True, cordoned=False, version="v1.34.1", cpu="4", memory="8Gi", **labels):
     return {
         "metadata": {"name": name, "uid": f"n-{name}", "labels": labels},
         "spec": {"unschedulable": True} if cordoned else {},

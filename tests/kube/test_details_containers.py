@@ -81,17 +81,17 @@ class TestOfLivePods:
 class TestInPlace:
     @pytest.mark.parametrize(
         ("version", "can"),
-        [("v1.33.0", True), ("v1.34.2+k3s1", True), ("v1.33.1-gke.100", True), ("v2.0.0", True), ("v1.32.9", False),
+        [("v1.34.0", True), ("v1.35.2+k3s1", True), ("v1.34.1-gke.100", True), ("v2.0.0", True), ("v1.33.9", False),
          ("v1.4.0", False), ("", False), ("unknown", False), ("v1.333333", False)],
     )  # fmt: skip
-    def test_is_from_1_33_on(self, version, can):
+    def test_is_from_1_34_on(self, version, can):
         assert look([seen.pod()], [seen.node(version=version)]).in_place is can
 
     def test_needs_every_node_that_runs_one_of_them(self):
         pods = [seen.pod("a", "n1"), seen.pod("b", "n2")]
 
-        assert not look(pods, [seen.node("n1"), seen.node("n2", version="v1.32.0")]).in_place
-        assert look(pods, [seen.node("n1"), seen.node("n2"), seen.node("n3", version="v1.32.0")]).in_place
+        assert not look(pods, [seen.node("n1"), seen.node("n2", version="v1.33.0")]).in_place
+        assert look(pods, [seen.node("n1"), seen.node("n2"), seen.node("n3", version="v1.33.0")]).in_place
 
     def test_a_node_that_nobody_sees_or_none_yet_is_no_yes(self):
         assert not look([seen.pod(node="n9")], [seen.node()]).in_place

@@ -16,7 +16,9 @@ RIGHTS: Final = (("", "pods", "list"), ("", "nodes", "list"))
 KEPT: Final = "akeso.dev/resources-of"
 _KEPT: Final = 2000  # characters
 _CONTAINERS, _PODS, _ROOM = 10, 50, 12_000
-_IN_PLACE = (1, 33)  # from then on a kubelet resizes without being told to by a feature gate
+# A kubelet resizes from 1.33 on without being told to by a feature gate, but the API server of that version refuses to
+# take memory away again, and what cannot be taken back is not done.
+_IN_PLACE = (1, 34)
 _VERSION = re.compile(r"v?(\d{1,4})\.(\d{1,4})(?!\d).*", re.DOTALL | re.ASCII)
 
 
