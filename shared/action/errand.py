@@ -56,6 +56,12 @@ def as_declared(facts: Facts, task: str, *, patience_s: int) -> Plan | Refusal:
     if found.active:
         text = f"CronJob {found.name[:_NAME]} has a Job of its own running: wait for its end"
         return Refusal(reason="nothing-to-do", text=text)
+    if found.vanishes:
+        text = (
+            f"CronJob {found.name[:_NAME]} lets its Jobs be deleted as soon as they end (ttlSecondsAfterFinished under"
+            " 60, or a history limit of 0): nobody could tell how one ended"
+        )
+        return Refusal(reason="unsupported", text=text)
     if refused := quota.refuses(facts, 1):
         return refused
     return plan(facts, task, "Job", _of_cronjob(found), patience_s=patience_s)

@@ -223,6 +223,7 @@ class Task(Model):
     task: Literal["backup", "compact", "cleanup"]
     suspended: bool = False
     active: int = 0  # Jobs of its own that run now
+    vanishes: bool = False  # its Jobs are deleted before anybody can see how they ended
     last_success_at: int = 0  # ms, 0 for never
 
 

@@ -89,6 +89,10 @@ class TestWhatRunsAlready:
         assert plan(task(active=1)).reason == "nothing-to-do"
         assert "wait for its end" in plan(task(active=1)).text
 
+    def test_where_nobody_could_tell_how_it_ended(self):
+        assert plan(task(vanishes=True)).reason == "unsupported"
+        assert "history limit of 0" in plan(task(vanishes=True)).text
+
     def test_of_another_cronjob_is_no_hindrance(self):
         assert not isinstance(plan(task("backup", "backup", active=1), task()), Refusal)
 

@@ -120,6 +120,23 @@ class TestTasks:
         assert (found.name, found.uid, found.task, found.suspended) == ("dump", "j-dump", "backup", True)
         assert found.last_success_at > 0
 
+    @pytest.mark.parametrize(
+        ("spec", "vanishes"),
+        [
+            ({}, False), ({"successfulJobsHistoryLimit": 1, "failedJobsHistoryLimit": 1}, False),
+            ({"successfulJobsHistoryLimit": 0}, True), ({"failedJobsHistoryLimit": 0}, True),
+            ({"jobTemplate": {"spec": {"ttlSecondsAfterFinished": 0}}}, True),
+            ({"jobTemplate": {"spec": {"ttlSecondsAfterFinished": 59}}}, True),
+            ({"jobTemplate": {"spec": {"ttlSecondsAfterFinished": 60}}}, False),
+            ({"jobTemplate": {"spec": {"ttlSecondsAfterFinished": "soon"}}}, False),
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_whose_jobs_are_deleted_as_soon_as_they_end_are_told_apart(self, spec, vanishes):
+        job = seen.cronjob()
+        job["spec"] |= spec
+        assert [one.vanishes for one in self.declared(job)] == [vanishes]
+
     def test_are_at_most_twenty(self):
         assert len(self.declared(*(seen.cronjob(f"j{at}") for at in range(3000)))) == 20
 

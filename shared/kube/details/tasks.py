@@ -16,6 +16,7 @@ RIGHTS: Final = (("batch", "cronjobs", "list"),)
 
 LABELLED: Final = f"{TASK} in ({','.join(TASKS)})"
 _MOST, _ROOM = 20, 4_000
+_SEEN_S: Final = 60  # an end is looked for more often than this
 
 
 def look(kube: Reader, scope: Scope, found: Object) -> Tasks:  # noqa: ARG001  every detail has this shape
@@ -33,5 +34,12 @@ def _declared(listed: list[Object], of: str) -> Iterator[Task]:
                 task=cast("Any", task),
                 suspended=part(one, "spec").get("suspend") is True,
                 active=len(dicts(part(one, "status").get("active"))),
+                vanishes=_vanishes(part(one, "spec")),
                 last_success_at=ms(part(one, "status").get("lastSuccessfulTime")),
             )
+
+
+def _vanishes(spec: Object) -> bool:
+    kept = part(spec, "jobTemplate", "spec").get("ttlSecondsAfterFinished")
+    soon = type(kept) is int and kept < _SEEN_S
+    return soon or 0 in (spec.get("successfulJobsHistoryLimit"), spec.get("failedJobsHistoryLimit"))
