@@ -178,6 +178,7 @@ class TestNetwork:
               "ingress": [{}]}, True),
             ({"podSelector": {"matchExpressions": [{"key": "app", "operator": "Gt"}]}, "ingress": [{}]}, True),
             ({"podSelector": {"matchExpressions": ["what"]}, "ingress": [{}]}, True),
+            ({"podSelector": {}, "ingress": [{}], "policyTypes": 5}, True),
         ],
         ids=str,
     )  # fmt: skip

@@ -56,9 +56,9 @@ def _opens(policy: Object) -> bool:
     """Whether it lets anything through to or from a pod in quarantine. What nobody can read does."""
     spec = part(policy, "spec")
     types = spec.get("policyTypes") or ["Ingress", "Egress"]
-    if not any(spec.get(way) for way in ("ingress", "egress") if way.capitalize() in types):
-        return False
     try:
+        if not any(spec.get(way) for way in ("ingress", "egress") if way.capitalize() in types):
+            return False
         return Selector.of(spec.get("podSelector")).matches(_ALONE)
     except (MalformedError, AttributeError, TypeError):
         return True
