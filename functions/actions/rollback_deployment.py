@@ -97,16 +97,16 @@ class RollbackDeployment(Action):
             return now
         if isinstance(back, Refusal):
             return back
-        target = scope.ref
+        target, serving = scope.ref, max(0, now.ready - facts.falling)
         return Plan(
             writes=(
                 Write(verb="copy", target=target, path=_TEMPLATE, before=_source(now), after=_source(back)),
                 Write(verb="watch", target=target, patience_s=_WITHIN_S),
             ),
-            # What serves and is replaced; the pods of a version that is not ready serve nobody.
-            touches=Touches(unit="pod", count=now.ready, population=facts.pod_count),
+            # What serves and is replaced; the pods of a version that is not ready, or about to fall, serve nobody.
+            touches=Touches(unit="pod", count=serving, population=facts.pod_count),
             # One that does not come to its end is left as it is, unless more was there before.
-            takes_back=now.ready > back.ready,
+            takes_back=serving > back.ready,
         )
 
     def arrived(self, facts: Facts, params: Any) -> str | Refusal:  # noqa: ARG002  every action has this shape
@@ -144,7 +144,7 @@ def _now(facts: Facts, number: int) -> Revision | Refusal:
             " its pods fail for another reason than that it is new; to leave it all the same name a revision"
         )
         return Refusal(reason="nothing-to-do", text=text)
-    if now.health == "now" and not facts.looping:
+    if now.health == "now" and not facts.falling:
         text = f"revision {now.number}, the present one, is rolled out and all its pods are ready"
         return Refusal(reason="nothing-to-do", text=text)
     return now

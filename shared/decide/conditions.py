@@ -153,13 +153,14 @@ def _minimum(facts: Facts) -> int:
 
 
 def _new_version_fails(facts: Facts) -> bool:
-    """Its rollout is stuck, or its pods fail soon after it came, while an older one was good."""
+    """Its rollout is stuck, or half of its pods fail soon after it came, while an older one was good."""
     history = facts.details.revisions
     now = history.current if history else None
-    if history is None or now is None or (now.health == "now" and not facts.looping):
+    if history is None or now is None or (now.health == "now" and not facts.falling):
         return False
-    new = history.rollout == "stuck" or 0 <= facts.taken_at - now.created_at < STOOD_MS
-    return new and any(
+    half = 2 * (now.replicas - now.ready + facts.falling) >= now.replicas  # one of many is not the version's fault
+    new = half and 0 <= facts.taken_at - now.created_at < STOOD_MS
+    return (history.rollout == "stuck" or new) and any(
         one.number < now.number and one.health in ("now", "stood") and one.template != now.template
         for one in history.revisions
     )

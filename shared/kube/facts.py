@@ -33,6 +33,7 @@ Object = dict[str, Any]
 
 _PODS, _ROOM, _LABELS, _CONTAINERS = 50, 20_000, 32, 10
 _LOOP_MS = 600_000  # the kubelet forgets a crash after ten minutes
+_FELL_MS = 120_000  # what serves for longer than that may have come round
 _OURS = "akeso-"
 # They write specs as part of running the cluster (taints, an autoscaler's replicas); they are not "a person at work".
 _SYSTEM: Final = frozenset({"kube-controller-manager", "kubelet", "kube-scheduler", "cloud-controller-manager"})
@@ -172,6 +173,7 @@ def _container(status: Object, now: int) -> ContainerState:
     state = part(status, "state")
     ended = part(state, "terminated") or part(part(status, "lastState"), "terminated")
     code = ended.get("exitCode")
+    failed, ago = code != 0 and bool(ended), now - ms(ended.get("finishedAt"))
     return ContainerState(
         name=word(status.get("name")),
         ready=bool(status.get("ready")),
@@ -179,7 +181,8 @@ def _container(status: Object, now: int) -> ContainerState:
         waiting=word(part(state, "waiting").get("reason")),
         terminated=word(ended.get("reason")),
         exit_code=code if isinstance(code, int) else None,
-        crashed=code != 0 and bool(ended) and now - ms(ended.get("finishedAt")) < _LOOP_MS,
+        crashed=failed and ago < _LOOP_MS,
+        fell=failed and ago < _FELL_MS,
     )
 
 

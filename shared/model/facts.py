@@ -91,6 +91,7 @@ class ContainerState(Model):
     terminated: str = ""  # reason of the last end, such as OOMKilled
     exit_code: int | None = None
     crashed: bool = False  # its last end was a failure, in the last ten minutes
+    fell: bool = False  # and in the last two
 
     @property
     def looping(self) -> bool:
@@ -151,9 +152,11 @@ class Facts(Model):
         return tuple(pod for pod in self.pods if not pod.deleting and not pod.over)
 
     @property
-    def looping(self) -> bool:
-        """Whether any of these keeps crashing: between two crashes all of them may look ready."""
-        return any(state.looping for pod in self.live for state in pod.containers)
+    def falling(self) -> int:
+        """How many pods look ready between two crashes: they fell more than once, and the last time just now."""
+        return sum(
+            pod.ready and any(state.fell and state.restarts > 1 for state in pod.containers) for pod in self.live
+        )
 
     def bound(self, name: str) -> int | None:
         """The number that the owner has set under that name, of `minimum_replicas` and `maximum_replicas`."""

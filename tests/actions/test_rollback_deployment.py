@@ -92,10 +92,14 @@ class TestThePresentOne:
         assert back_to(self.plan(31, revision=2)) == "web-2"
 
     def test_that_serves_for_a_moment_between_two_crashes_is_left(self):
-        crashes = ContainerState(name="app", ready=True, restarts=3, crashed=True)
-        pods = (PodFacts(name="web-1", uid="p-1", ready=True, containers=(crashes,)),)
-        given = (rev(3, "now", current=True), rev(2, "stood"))
-        assert back_to(plan(*given, pods=pods)) == "web-2"
+        falls = ContainerState(name="app", ready=True, restarts=3, crashed=True, fell=True)
+        stood = falls.model_copy(update={"fell": False})
+        pods = [PodFacts(name=f"web-{n}", uid=f"p-{n}", ready=True, containers=(falls,)) for n in range(2)]
+        given = (rev(3, "now", current=True, ready=2), rev(2, "stood"))
+        made = plan(*given, pods=tuple(pods))
+        assert (back_to(made), made.touches.count, made.takes_back) == ("web-2", 0, False)
+        one = plan(*given, pods=(pods[0], pods[1].model_copy(update={"containers": (stood,)})))
+        assert (back_to(one), one.touches.count, one.takes_back) == ("web-2", 1, True)
         assert plan(*given).reason == "nothing-to-do"
 
     def test_without_any_replicas_fails_in_nothing(self):

@@ -390,12 +390,28 @@ class TestABadVersion:
     def test_otherwise_a_fresh_pod_may_end_it(self, change, catalogue, how):
         assert self.chosen(change, catalogue, **how) == "crash-loop-restart"
 
-    def test_goes_back_also_when_it_looks_well_between_two_crashes(self, change, catalogue):
-        assert self.chosen(change, catalogue, now={"health": "now"}) == "bad-version-rollback"
+    def served(self, change, catalogue, *, fell, replicas=2, ready=2, **state):
+        """What is chosen where these pods look ready, and so many of them fell just now."""
+        app = ContainerState(**{"name": "app", "ready": True, "restarts": 3, "crashed": True} | state)
+        pods = tuple(
+            PodFacts(name=f"web-{n}", uid=f"u-{n}", phase="Running", ready=True,
+                     containers=(app.model_copy(update={"fell": n < fell}),)) for n in range(ready)
+        )  # fmt: skip
+        now = {"replicas": replicas, "ready": ready, "health": "now" if replicas == ready else "unknown"}
+        return self.chosen(change, catalogue, now=now, pods=pods)
 
-    def test_that_serves_and_keeps_serving_stays(self, change, catalogue):
-        assert self.chosen(change, catalogue, now={"health": "now"}, pods=[]) != "bad-version-rollback"
-        assert self.chosen(change, catalogue, pods=[]) == "bad-version-rollback"
+    def test_goes_back_also_when_it_looks_well_between_two_crashes(self, change, catalogue):
+        assert self.served(change, catalogue, fell=1) == "bad-version-rollback"
+
+    def test_that_serves_for_minutes_after_its_crashes_stays(self, change, catalogue):
+        assert self.served(change, catalogue, fell=0) != "bad-version-rollback"
+        assert self.served(change, catalogue, fell=2, restarts=1) != "bad-version-rollback"
+
+    def test_of_which_few_pods_fail_stays(self, change, catalogue):
+        assert self.served(change, catalogue, fell=4, replicas=10, ready=10) == "crash-loop-restart"
+        assert self.served(change, catalogue, fell=0, replicas=10, ready=6) != "bad-version-rollback"
+        assert self.served(change, catalogue, fell=5, replicas=10, ready=10) == "bad-version-rollback"
+        assert self.served(change, catalogue, fell=2, replicas=10, ready=7) == "bad-version-rollback"
 
     def test_that_is_stuck_goes_back_however_long_ago_it_came(self, change, catalogue):
         assert self.chosen(change, catalogue, rollout="stuck", age_s=999_999) == "bad-version-rollback"

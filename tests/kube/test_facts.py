@@ -176,16 +176,20 @@ class TestPods:
         )
 
     @pytest.mark.parametrize(
-        ("ended", "crashed"),
+        ("ended", "crashed", "fell"),
         [
-            ({"exitCode": 1, "finishedAt": 599}, True),
-            ({"exitCode": 1, "finishedAt": 601}, False),
-            ({"exitCode": 0, "finishedAt": 1}, False),
-            ({"exitCode": 1}, False),
-            ({}, False),
+            ({"exitCode": 1, "finishedAt": 119}, True, True),
+            ({"exitCode": 1, "finishedAt": 121}, True, False),
+            ({"exitCode": 1, "finishedAt": 599}, True, False),
+            ({"exitCode": 1, "finishedAt": 601}, False, False),
+            ({"exitCode": 0, "finishedAt": 1}, False, False),
+            ({"exitCode": 1}, False, False),
+            ({}, False, False),
         ],
     )
-    def test_a_failed_end_of_the_last_ten_minutes_is_a_crash(self, cluster, kube, ended, crashed):
+    def test_a_failed_end_of_the_last_ten_minutes_is_a_crash_and_of_the_last_two_a_fall(
+        self, cluster, kube, ended, crashed, fell
+    ):
         cluster.deployment("shop", "web", behaviour="crash")
         cluster.tick()
         (pod,) = cluster.all("Pod")
@@ -196,7 +200,7 @@ class TestPods:
 
         (seen,) = look(kube).pods
 
-        assert seen.containers[0].crashed is crashed
+        assert (seen.containers[0].crashed, seen.containers[0].fell) == (crashed, fell)
         assert seen.containers[0].looping is crashed
 
     @pytest.mark.usefixtures("web")
