@@ -73,11 +73,13 @@ def _carry_on(
     facts = snapshot.take(here.kube, scope, named, stop_namespace=home, count=True, details=None)
     if facts is None:
         why = f"{scope.key} is gone"
+        if wish and wish.approved_hash:
+            why += f": the approval by {' and '.join(wish.approvers)} is void"
         here.state.put(cause._replace(fn="triage-gone"), untold={
             "incident": incident, "reason": why, "at": clock.now_ms(),
         })  # fmt: skip
         return Emit("escalation.requested", EscalationData(incident=incident, reason=why), incident=incident)
-    if facts.autonomy == "off" and not opened.get("protected") and not (wish and wish.reason == "run"):
+    if facts.autonomy == "off" and not opened.get("protected") and not (wish and wish.reason in ("run", "approve")):
         why = "autonomy is off"
         here.state.put(cause._replace(fn="triage-off"), incident=incident, suppressed=why)
         return Emit("incident.suppressed", IncidentData(incident=incident, text=why), incident=incident)

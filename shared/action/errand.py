@@ -59,7 +59,7 @@ def as_declared(facts: Facts, task: str, *, patience_s: int) -> Plan | Refusal:
     if found.vanishes:
         text = (
             f"CronJob {found.name[:_NAME]} lets its Jobs be deleted as soon as they end (ttlSecondsAfterFinished under"
-            " 60, or a history limit of 0): nobody could tell how one ended"
+            " 120, or a history limit of 0): nobody could tell how one ended"
         )
         return Refusal(reason="unsupported", text=text)
     if refused := quota.refuses(facts, 1):

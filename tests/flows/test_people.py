@@ -87,6 +87,58 @@ class TestARun:
         assert "ineffective: scale_deployment" in str(scene.until_told(incident)["content"])
 
 
+class TestARunThatWaits:
+    """Whatever becomes of its target meanwhile, it ends, and whoever has said yes to it hears so."""
+
+    @pytest.fixture
+    def held(self, scene):
+        """Namespace and incident of one that two people have to say yes to."""
+        scene.policy(rules=[{"name": "two", "approvers": 2}])
+        namespace, _ = scene.patient("approve")
+        _run(scene, namespace)
+        incident = scene.until_word("held", namespace)
+        scene.settle()
+        return namespace, incident
+
+    def yes(self, scene, incident):
+        answer = scene.api("POST", f"v1/holds/{incident}/approve", {"reason": "go"}, person="bo")
+        assert answer.status_code == 200
+
+    def test_for_a_yes_and_is_gone_by_then_ends_and_says_so(self, scene, held):
+        namespace, incident = held
+        scene.cluster.delete("Deployment", namespace, "web")
+        self.yes(scene, incident)
+
+        scene.until(lambda: scene.record(incident)["state"] == "closed")
+        scene.until_told(incident)
+        assert "web is gone: the approval by" in scene.reasons(incident)
+
+    def test_for_a_yes_where_nothing_is_automatic_by_then_is_void(self, scene, held):
+        namespace, incident = held
+        scene.cluster.edit("Namespace", "", namespace, {"metadata": {"labels": {"akeso.dev/autonomy": "off"}}})
+        self.yes(scene, incident)
+
+        scene.until(lambda: scene.record(incident)["state"] == "closed", lambda: str(scene.words(incident)))
+        assert scene.lines(incident, "void")[0]["check"] == "autonomy"
+        assert scene.replicas(namespace) == 1
+
+    def test_for_its_time_and_is_gone_by_then_ends_and_says_so(self, scene):
+        namespace, _ = scene.patient()
+        _run(scene, namespace)
+        scene.until_word("succeeded", namespace)
+        scene.until(lambda: scene.ready(namespace) == 2)
+        scene.pass_(61)
+        scene.until_word("verified", namespace)
+        _run(scene, namespace, params={"replicas": 3})
+        incident = scene.until_word("denied", namespace)
+        scene.cluster.delete("Deployment", namespace, "web")
+
+        scene.pass_(600)
+
+        scene.until(lambda: scene.record(incident)["state"] == "closed", lambda: str(scene.words(incident)))
+        assert "web is gone" in scene.reasons(incident)
+
+
 class TestAnUndo:
     def test_restores_the_spec_byte_for_byte_even_after_the_incident_has_closed(self, scene):
         namespace, alert = scene.patient()

@@ -126,8 +126,8 @@ class TestTasks:
             ({}, False), ({"successfulJobsHistoryLimit": 1, "failedJobsHistoryLimit": 1}, False),
             ({"successfulJobsHistoryLimit": 0}, True), ({"failedJobsHistoryLimit": 0}, True),
             ({"jobTemplate": {"spec": {"ttlSecondsAfterFinished": 0}}}, True),
-            ({"jobTemplate": {"spec": {"ttlSecondsAfterFinished": 59}}}, True),
-            ({"jobTemplate": {"spec": {"ttlSecondsAfterFinished": 60}}}, False),
+            ({"jobTemplate": {"spec": {"ttlSecondsAfterFinished": 119}}}, True),
+            ({"jobTemplate": {"spec": {"ttlSecondsAfterFinished": 120}}}, False),
             ({"jobTemplate": {"spec": {"ttlSecondsAfterFinished": "soon"}}}, False),
         ],
         ids=str,
@@ -183,12 +183,14 @@ class TestNetwork:
         ids=str,
     )  # fmt: skip
     def test_is_open_by_what_lets_traffic_through_to_a_pod_without_labels(self, spec, opens):
-        class One:
-            def list(self, kind, namespace="", **_):
-                wall = {"metadata": {"name": "p"}, "spec": spec}
-                return [wall] if (kind, namespace) == ("NetworkPolicy", "shop") else []
+        wall = {"metadata": {"name": "p"}, "spec": spec}
+        found = network.look(seen.Table({"NetworkPolicy": [wall]}), seen.WEB, {})
+        assert found.open_by == (("p",) if opens else ())
 
-        assert network.look(One(), seen.WEB, {}).open_by == (("p",) if opens else ())
+    def test_names_the_first_ten_that_do(self):
+        walls = [{"metadata": {"name": f"p{n:02}"}, "spec": {"podSelector": {}, "egress": [{}]}} for n in range(12)]
+        found = network.look(seen.Table({"NetworkPolicy": walls}), seen.WEB, {})
+        assert found.open_by == tuple(f"p{n:02}" for n in range(10))
 
 
 class TestCost:

@@ -52,6 +52,14 @@ class TestAPersonsRun:
         answer = self.run(world)
         assert (answer["decision"], answer["needs"]) == ("held", 2)
 
+    def test_meets_every_rule_that_restricts_in_a_storm_of_others_too(self, world):
+        world.policy(rules=[BOTH], storm_new_incidents=2)
+        for name in ("one", "two", "three"):
+            incident = world.fire(scope=f"Deployment/shop/{name}", severity="warning")["incident"]
+        assert world.incident(incident)["family"] == "storm"
+        answer = self.run(world)
+        assert (answer["decision"], answer["needs"]) == ("held", 2)
+
     def test_goes_no_further_than_the_first_rule_that_fits_every_severity(self, world):
         world.policy(rules=[{"name": "all", "autonomy": "auto"}, BOTH])
         assert self.run(world)["decision"] == "approved"

@@ -158,6 +158,12 @@ class TestAYesToWhatWasTakenBackMeanwhile:
         assert world.told(incident)[-1] == "the approval by ann is void: incident, it went on without it"
         assert (world.incident(incident)["hold"], world.due("hold")) == (again, {incident: HOUR})
 
+    def test_is_void_when_something_else_is_decided_in_its_place(self, world, incident, hold):
+        assert world.admit(incident, autonomy="off")["decision"] == "denied"
+        assert "the approval by ann is void: incident, it went on without it" in world.told(incident)
+        assert world.incident(incident)["hold"] == ""
+        assert self.hear(world, incident, hold)["result"] == "ended"
+
 
 class TestASecondRunWhereOneWaits:
     def test_is_not_done_and_the_first_one_stays(self, world, run):

@@ -16,7 +16,7 @@ RIGHTS: Final = (("batch", "cronjobs", "list"),)
 
 LABELLED: Final = f"{TASK} in ({','.join(TASKS)})"
 _MOST, _ROOM = 20, 4_000
-_SEEN_S: Final = 60  # an end is looked for more often than this
+_SEEN_S: Final = 120  # an end is looked for once a minute, and a sweep may be late
 
 
 def look(kube: Reader, scope: Scope, found: Object) -> Tasks:  # noqa: ARG001  every detail has this shape

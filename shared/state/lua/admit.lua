@@ -61,6 +61,13 @@ redis.call('PEXPIRE', scope_key(req.scope), TTL_SCOPE)
 if not undo then
   due_del('stage', req.incident)
   due_del('retry', req.incident)
+  local hold = blank(incident.hold) and {} or hash(k('hold', req.incident))
+  if hold.answered then  -- what carried the yes goes with the entry: whoever has said it is told, and nothing waits for it
+    redis.call('DEL', k('hold', req.incident))
+    touch(req.incident, { hold = '' })
+    incident.hold = ''
+    void(req.incident, hold.action, list(hold.given), 'incident', 'it went on without it')
+  end
   if incident.id then
     touch(req.incident, { stage = '' })
     incident.stage = ''
@@ -101,7 +108,7 @@ end
 
 local approved = not blank(req.approved_hash) and #req.approvers > 0
 if check and approved then
-  void(req.incident, check, text)
+  void(req.incident, req.action, req.approvers, check, text)
   req.wish = nil
 end
 

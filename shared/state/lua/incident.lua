@@ -37,9 +37,9 @@ local function worse(one, other)
 end
 
 -- A yes is for the world that was approved: whatever refuses it now makes it void, and it says why.
-local function void(incident, check, text)
-  audit(incident, 'void', { action = req.action, check = check, text = text, approvers = req.approvers })
-  tell(incident, 'the approval by ' .. table.concat(req.approvers, ' and ') .. ' is void: ' .. check
+local function void(incident, action, approvers, check, text)
+  audit(incident, 'void', { action = action, check = check, text = text, approvers = approvers })
+  tell(incident, 'the approval by ' .. table.concat(approvers, ' and ') .. ' is void: ' .. check
     .. (blank(text) and '' or ', ' .. text))
   count('approvals_void_total|check=' .. check)
 end

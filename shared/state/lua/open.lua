@@ -221,10 +221,9 @@ end
 if blank(req.incident) then
   due_del('retry', req.run)
   local incident = find(req.scope, 'manual')
-  local waits = incident.id and due_at('retry', incident.id)
-  if incident.id and incident.state ~= 'closed' and (waits or live(incident)) then
+  if incident.id and incident.state ~= 'closed' and (live(incident) or due_at('retry', incident.id)) then
     local why = 'not done: another run on ' .. req.scope
-      .. (waits and ' waits for its time; akeso deny ' .. incident.id or ' is under way')
+      .. (live(incident) and ' is under way' or ' waits for its time; akeso deny ' .. incident.id)
     audit(req.run, 'not-run', { text = why, incident = incident.id })
     tell(req.run, why)
     return answer('told', req.run, { reason = why })
@@ -243,7 +242,8 @@ end
 local incident = hash(incident_key(req.incident))
 if incident.id and not blank(req.hold) and incident.hold ~= req.hold then
   -- Whatever waited for this yes was taken back before it was heard, and may stand there anew.
-  void(incident.id, 'incident', incident.state == 'open' and 'it went on without it' or 'it is ' .. incident.state)
+  local why = incident.state == 'open' and 'it went on without it' or 'it is ' .. incident.state
+  void(incident.id, req.action, req.approvers, 'incident', why)
   return answer('ended', incident.id)
 end
 if not incident.id or incident.state ~= 'open' or not blank(incident.people) then

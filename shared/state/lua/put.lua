@@ -1,7 +1,8 @@
 -- put (any function without a transition; no authority over an incident): the inbox answer, and what goes with it.
 --
 -- req.answer      opaque; the first one for (fn, src, id) wins and is returned
--- req.incident, stage     moves the incident's `stage` entry to the next function; "" ends it
+-- req.incident, stage     moves the incident's `stage` entry to the next function; "" ends it, and with it a person's run
+--                         that nothing else carries on
 -- req.suppressed  the incident's way ends without a ticket (autonomy off)
 -- req.telling     {incident, reason, lease}: asks for the right to deliver this reason now
 -- req.told        {incident, reasons, ticket, state (open|closed)}: they were delivered; ends their `tell` entries
@@ -30,6 +31,9 @@ if req.stage and not out.replay and not blank(redis.call('HGET', incident_key(re
   due_del('stage', req.incident)
   if req.stage ~= '' then
     due_put('stage', req.incident, now + STAGE, { incident = req.incident, stage = req.stage })
+  else
+    local incident = hash(incident_key(req.incident))
+    if incident.family == 'manual' then close_if_quiet(incident, 'not done') end
   end
 end
 

@@ -129,7 +129,7 @@ if req.what == 'approve' or req.what == 'deny' or req.what == 'expired' then
   audit(req.incident, req.what, { hold = hold.id, action = hold.action, who = req.who, reason = req.reason })
   count('holds_total|answer=' .. req.what)
   if req.what == 'approve' then
-    redis.call('HSET', k('hold', req.incident), 'answered', req.what)
+    redis.call('HSET', k('hold', req.incident), 'answered', req.what, 'given', cjson.encode(given))
     local entry = due_put('retry', req.incident, now, {
       incident = req.incident, hold = hold.id, action = hold.action, params = hold.params, approvers = given,
       approved_hash = hold.plan_hash, asked_at = now, voice_until = now + setting('approval_ms'),
