@@ -1,7 +1,8 @@
 """What only real nodes can tell of the other remedies for workloads: that what really ran is well again after them.
 
 The alerts are kube-prometheus' own where it has one. Clock time that a story lets pass stays passed for the next one,
-and after an hour of it what dies now has died too long ago for a rule: the stories that let much pass come last.
+so that after half an hour of it no version is new any more, and after an hour what dies now has died too long ago for a
+rule: the stories of new versions come first, those that let much pass last.
 """
 
 import pytest
@@ -18,6 +19,70 @@ pytestmark = pytest.mark.usefixtures("nothing_broke")
 SOAK_S = 121
 RAISED_SOAK_S = 181
 DEADLINE_S = 5  # of a rollout
+
+
+class TestANewVersionThatCrashes:
+    def test_in_the_place_of_the_former_one_gives_way_to_a_fresh_pod_of_that(self, story):
+        namespace = story.namespace()
+        story.workload(namespace, "good")
+        (first,) = story.names(namespace)
+        story.until(lambda: _age_s(story, namespace, first) > DEADLINE_S + 1)
+        # It serves long enough for its rollout to be over before it dies.
+        worse = _command(story, namespace).replace(CONFIG, "config=fragile").replace("-ge 3", "-ge 6")
+        _version(story, namespace, ["sh", "-c", worse], by="akeso-test")
+        pod = story.looping(namespace)
+        story.until(lambda: story.names(namespace) == {pod}, "the former version still serves")
+        story.until(lambda: not story.serves("Deployment", namespace), "it still serves")
+
+        alert = _alert(story, namespace, pod)
+        story.fire(alert)
+        story.until_word("succeeded", namespace)
+        story.until(lambda: story.serves("Deployment", namespace), "the former version does not come back")
+        incident = story.cured(alert, namespace, soak_s=SOAK_S)
+
+        assert story.effects(namespace) == ["patch deployments executor-rollback-deployment"]
+        assert CONFIG in _command(story, namespace)
+        (fresh,) = story.names(namespace)
+        assert fresh not in {first, pod}
+        assert story.tickets(incident) == []
+
+    def test_of_a_rollout_that_somebody_has_paused_is_left_to_him(self, story):
+        namespace = story.namespace()
+        story.workload(namespace, "good", replicas=2)
+        story.until(lambda: story.cluster.get("Deployment", namespace, "web")["status"].get("availableReplicas") == 2)
+        _version(story, namespace, ["sh", "-c", "exit 1"])
+        pod = story.looping(namespace)
+        _until_stuck(story, namespace)
+        story.cluster.edit("Deployment", namespace, "web", {"spec": {"paused": True}})
+
+        story.asked("v1/run", _by_hand(namespace, "rollback_deployment"))
+        incident = story.until(lambda: story.incident(namespace))
+        story.until_told(incident)
+
+        assert "paused" in story.reasons(incident)
+        assert story.effects(namespace) == []
+        assert pod in story.names(namespace)
+
+    def test_beside_the_former_one_is_taken_back(self, story):
+        namespace = story.namespace()
+        story.workload(namespace, "good", replicas=2)
+        story.until(lambda: story.cluster.get("Deployment", namespace, "web")["status"].get("availableReplicas") == 2)
+        good = story.names(namespace)
+        _version(story, namespace, ["sh", "-c", "echo 'unknown flag --fast'; exit 1"])
+        pod = story.looping(namespace)
+        _until_stuck(story, namespace)
+        story.pass_(901, step=301)  # before that the alert does not fire, and whoever rolled it out may be at work
+
+        alert = _alert(story, namespace, pod)
+        story.fire(alert)
+        story.until_word("succeeded", namespace)
+        story.until(lambda: story.names(namespace) == good, lambda: str(story.names(namespace)))
+        incident = story.cured(alert, namespace, soak_s=SOAK_S)
+
+        assert story.effects(namespace) == ["patch deployments executor-rollback-deployment"]
+        assert len(story.on(namespace, ready=True)) == 2
+        assert _restarts(story, namespace) == 0
+        assert story.tickets(incident) == []
 
 
 class TestAContainerThatHasOutgrownItsMemory:
@@ -100,70 +165,6 @@ class TestAJobThatFails:
         assert "BackoffLimitExceeded" in kept.text
         assert "hunter2" not in kept.text + story.reasons(incident)
         assert story.effects(namespace) == []
-
-
-class TestANewVersionThatCrashes:
-    def test_in_the_place_of_the_former_one_gives_way_to_a_fresh_pod_of_that(self, story):
-        namespace = story.namespace()
-        story.workload(namespace, "good")
-        (first,) = story.names(namespace)
-        story.until(lambda: _age_s(story, namespace, first) > DEADLINE_S + 1)
-        # It serves long enough for its rollout to be over before it dies.
-        worse = _command(story, namespace).replace(CONFIG, "config=fragile").replace("-ge 3", "-ge 6")
-        _version(story, namespace, ["sh", "-c", worse], by="akeso-test")
-        pod = story.looping(namespace)
-        story.until(lambda: story.names(namespace) == {pod}, "the former version still serves")
-        story.until(lambda: not story.serves("Deployment", namespace), "it still serves")
-
-        alert = _alert(story, namespace, pod)
-        story.fire(alert)
-        story.until_word("succeeded", namespace)
-        story.until(lambda: story.serves("Deployment", namespace), "the former version does not come back")
-        incident = story.cured(alert, namespace, soak_s=SOAK_S)
-
-        assert story.effects(namespace) == ["patch deployments executor-rollback-deployment"]
-        assert CONFIG in _command(story, namespace)
-        (fresh,) = story.names(namespace)
-        assert fresh not in {first, pod}
-        assert story.tickets(incident) == []
-
-    def test_of_a_rollout_that_somebody_has_paused_is_left_to_him(self, story):
-        namespace = story.namespace()
-        story.workload(namespace, "good", replicas=2)
-        story.until(lambda: story.cluster.get("Deployment", namespace, "web")["status"].get("availableReplicas") == 2)
-        _version(story, namespace, ["sh", "-c", "exit 1"])
-        pod = story.looping(namespace)
-        _until_stuck(story, namespace)
-        story.cluster.edit("Deployment", namespace, "web", {"spec": {"paused": True}})
-
-        story.asked("v1/run", _by_hand(namespace, "rollback_deployment"))
-        incident = story.until(lambda: story.incident(namespace))
-        story.until_told(incident)
-
-        assert "paused" in story.reasons(incident)
-        assert story.effects(namespace) == []
-        assert pod in story.names(namespace)
-
-    def test_beside_the_former_one_is_taken_back(self, story):
-        namespace = story.namespace()
-        story.workload(namespace, "good", replicas=2)
-        story.until(lambda: story.cluster.get("Deployment", namespace, "web")["status"].get("availableReplicas") == 2)
-        good = story.names(namespace)
-        _version(story, namespace, ["sh", "-c", "echo 'unknown flag --fast'; exit 1"])
-        pod = story.looping(namespace)
-        _until_stuck(story, namespace)
-        story.pass_(901, step=301)  # before that the alert does not fire, and whoever rolled it out may be at work
-
-        alert = _alert(story, namespace, pod)
-        story.fire(alert)
-        story.until_word("succeeded", namespace)
-        story.until(lambda: story.names(namespace) == good, lambda: str(story.names(namespace)))
-        incident = story.cured(alert, namespace, soak_s=SOAK_S)
-
-        assert story.effects(namespace) == ["patch deployments executor-rollback-deployment"]
-        assert len(story.on(namespace, ready=True)) == 2
-        assert _restarts(story, namespace) == 0
-        assert story.tickets(incident) == []
 
 
 class TestAPodThatIsSuspected:
