@@ -38,6 +38,6 @@ def emulated(scene):
 
 @pytest.fixture
 def own_world(tmp_path, kubeconfig):
-    """A world for a story that breaks it."""
+    """A world for a story that breaks it, or needs a clock that no other has set on."""
     with a_world(tmp_path / "world", kubeconfig=kubeconfig) as world:
         yield world

@@ -1,5 +1,17 @@
 """The ladder of autonomy from outside: a remedy that did not help goes a step down, until a person promotes it."""
 
+import pytest
+
+from tests.flows.harness import Scene
+
+
+@pytest.fixture
+def scene(own_world):
+    """In a world whose clock nobody has set on: by the others' a real pod that crashes now has crashed hours ago."""
+    story = Scene(own_world)
+    yield story
+    story.end()
+
 
 class TestARemedyThatDidNotHelp:
     def test_goes_a_step_down_and_up_again_by_a_person_alone(self, scene):
