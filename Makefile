@@ -34,8 +34,8 @@ lint: $(STAMP) ## style, types and layers
 test: lint ## lint, and every test that needs no Go, Docker or cluster (under five minutes on two cores)
 	$(BIN)/pytest -m "not faults and not cluster" -n 4 --dist worksteal
 
-test-faults: $(STAMP) ## kills, lost state and simulated hours (under ten minutes)
-	$(BIN)/pytest -m faults -n 4 --dist worksteal
+test-faults: $(STAMP) ## kills, lost state and simulated hours (a quarter of an hour)
+	$(BIN)/pytest -m faults -n 3 --dist worksteal
 
 test-cluster: $(STAMP) ## the same and more on a real Kubernetes, made here (root, Go) or KUBECONFIG=FILE; MAY_SKIP=1
 	MAY_SKIP=$(MAY_SKIP) $(RIG) test $(if $(KUBECONFIG),--on "$(KUBECONFIG)") $(TESTS)
