@@ -34,6 +34,8 @@ def ended_by():
     for name in SCRIPTS:
         if re.search(r"\baccount\(", text(name)):
             found[name].add("alert")
+        if re.search(r"\bend_hold\(", text(name)):
+            found[name].add("hold")
     return found
 
 

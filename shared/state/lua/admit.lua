@@ -63,8 +63,7 @@ if not undo then
   due_del('retry', req.incident)
   local hold = blank(incident.hold) and {} or hash(k('hold', req.incident))
   if hold.answered then  -- what carried the yes goes with the entry: whoever has said it is told, and nothing waits for it
-    redis.call('DEL', k('hold', req.incident))
-    touch(req.incident, { hold = '' })
+    end_hold(req.incident)
     incident.hold = ''
     void(req.incident, hold.action, list(hold.given), 'incident', 'it went on without it')
   end
@@ -100,12 +99,6 @@ local function note(decision)
   redis.call('PEXPIRE', key, TTL_SCOPE)
 end
 
--- What waited for a person gives way to what was decided now.
-local function end_hold()
-  due_del('hold', req.incident)
-  redis.call('DEL', k('hold', req.incident))
-end
-
 local approved = not blank(req.approved_hash) and #req.approvers > 0
 if check and approved then
   void(req.incident, req.action, req.approvers, check, text)
@@ -113,7 +106,7 @@ if check and approved then
 end
 
 if check == 'approval' then
-  end_hold()
+  end_hold(req.incident)  -- it gives way to what was decided now
   local hold = 'hold-' .. string.sub(redis.sha1hex(req.src .. '\0' .. req.id), 1, 16)
   local deadline = now + num(policy.approval_ms)
   -- Whoever asked for it has said yes, where he may.
@@ -232,8 +225,7 @@ if not none then
       set(breaker_key(req.action, req.scope), TTL_INCIDENT, { probe = id, probe_until = finish_by })
       count('breaker_half_open_total|action=' .. req.action)
     end
-    end_hold()
-    touch(req.incident, { hold = '' })
+    end_hold(req.incident)
   end
 end
 -- What only tells goes beside whatever carries the incident on.

@@ -38,8 +38,8 @@ end
 local function severities()
   if not manual then return req.severities or severities_of(incident) end
   local found, known = {}, redis.call('SMEMBERS', k('open-on', redis.sha1hex(req.scope)))
-  local storm = #known > 0 and redis.call('GET', k('name', redis.sha1hex('cluster/' .. req.cluster .. SEP .. 'storm')))
-  if storm and hash(incident_key(storm)).state ~= 'closed' then known[#known + 1] = storm end
+  local storm = #known > 0 and find('cluster/' .. req.cluster, 'storm') or {}
+  if storm.id and storm.state ~= 'closed' then known[#known + 1] = storm.id end
   for _, id in ipairs(known) do
     for _, one in ipairs(severities_of(hash(incident_key(id)))) do found[#found + 1] = one end
   end

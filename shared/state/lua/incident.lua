@@ -48,6 +48,18 @@ local function touch(incident, fields)
   set(incident_key(incident), TTL_INCIDENT, fields)
 end
 
+local function find(scope, family)
+  local id = redis.call('GET', k('name', redis.sha1hex(scope .. SEP .. family)))
+  return id and hash(incident_key(id)) or {}
+end
+
+-- What waited for a person waits no longer.
+local function end_hold(incident)
+  due_del('hold', incident)
+  redis.call('DEL', k('hold', incident))
+  touch(incident, { hold = '' })
+end
+
 -- Something has begun and must be finished and verified first.
 local function begun(incident)
   if not blank(incident.soak) or not blank(incident.undo) then return true end
@@ -65,8 +77,7 @@ end
 local function withdraw(incident)
   due_del('stage', incident.id)
   due_del('retry', incident.id)
-  due_del('hold', incident.id)
-  redis.call('DEL', k('hold', incident.id))
+  end_hold(incident.id)
   if not blank(incident.attempt) then
     local attempt = hash(k('attempt', incident.attempt))
     -- What was written is taken back even if the alerts resolve before the undo has begun.
@@ -79,7 +90,7 @@ local function withdraw(incident)
     end
   end
   incident.stage, incident.hold = '', ''
-  touch(incident.id, { stage = '', hold = '', attempt = incident.attempt or '' })
+  touch(incident.id, { stage = '', attempt = incident.attempt or '' })
 end
 
 -- How many incidents a target has; of all targets together the storm brake judges the share that fails.

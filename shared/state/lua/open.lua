@@ -63,11 +63,6 @@ local function create(scope, family, fields)
   return hash(incident_key(id))
 end
 
-local function find(scope, family)
-  local id = redis.call('GET', k('name', redis.sha1hex(scope .. SEP .. family)))
-  return id and hash(incident_key(id)) or {}
-end
-
 -- The last alert has gone: closes the incident, or keeps it quiet while something is live. The state after it.
 local function last_gone(incident, how)
   if begun(incident) then
@@ -252,9 +247,7 @@ if not incident.id or incident.state ~= 'open' or not blank(incident.people) the
 end
 keep(incident.id)
 if not blank(req.hold) then
-  due_del('hold', incident.id)
-  redis.call('DEL', k('hold', incident.id))
-  touch(incident.id, { hold = '' })
+  end_hold(incident.id)
   incident.hold = ''
 end
 if live(incident) or (req.look and due_at('retry', incident.id)) then return answer('live', incident.id) end
