@@ -34,6 +34,7 @@ FEW = {
 }  # fmt: skip
 SLOWER = 4  # a real container takes its time to start
 ZERO = "0001-01-01T00:00:00Z"
+PATIENT = {"AKESO_REDIS__TIMEOUT_MS": "5000"}  # a busy machine is no story of these; `test_redis_unwell` has its own
 OBJECTS = {
     "deployment", "daemonset", "job_name", "pod", "horizontalpodautoscaler", "persistentvolumeclaim",
     "node", "instance",
@@ -342,6 +343,7 @@ def a_world(folder: Path, *, kubeconfig: Path | None = None, **options: Any) -> 
             accounts = partial(cluster.kubeconfigs, folder.with_name(f"{folder.name}-accounts"))
             people = {name: cluster.person(name) for name in PEOPLE}
             options |= {"kubeconfig": kubeconfig, "home": cluster.home, "accounts": accounts, "people": people}
+        options["env"] = PATIENT | (options.get("env") or {})
         world = World(folder, pinging=False, idle_s=600, **options)
         stack.callback(world.stop)
         if kubeconfig:

@@ -183,6 +183,7 @@ def world(tmp_path, monkeypatch, redis):
         env = {
             "AKESO_DEV": "1",
             "AKESO_REDIS__URL": redis.url,
+            "AKESO_REDIS__TIMEOUT_MS": "5000",  # a busy machine is no story of these
             "AKESO_KUBE__KUBECONFIG": str(cluster.kubeconfig(tmp_path / "kubeconfig")),
             "AKESO_SECRETS_DIR": str(folder),
             "K_SINK": sink.url,
