@@ -1,7 +1,8 @@
 """Named places where a test may kill or pause a process, because a crash between two lines is what the design is about.
 
 `AKESO_FAILPOINT` names a folder; a file in it with a failpoint's name is taken away and obeyed when the place is
-reached: `kill`, or `pause <seconds>`. Without the variable, and outside dev, a failpoint is nothing.
+reached: `kill`, or `pause <seconds>`, which is over as soon as somebody removes what it was renamed to. Without the
+variable, and outside dev, a failpoint is nothing.
 """
 
 import os
@@ -17,10 +18,12 @@ def hit(name: str) -> None:
     order = Path(folder) / name
     taken = order.with_suffix(f".{os.getpid()}.taken")
     try:
+        word, _, seconds = order.read_text().partition(" ")  # before anybody can take away what it becomes
         order.rename(taken)
     except FileNotFoundError:
         return
-    word, _, seconds = taken.read_text().partition(" ")
     if word == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(float(seconds or 1))
+    ends = time.monotonic() + float(seconds or 1)
+    while taken.exists() and time.monotonic() < ends:
+        time.sleep(0.01)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-HTTP = httpx.Client()  # one for all tests: making one costs more than most of them
+HTTP = httpx.Client(timeout=60)  # one for all tests: making one costs more than most of them
 
 
 class Run(NamedTuple):
@@ -43,8 +43,9 @@ def event_headers(kind: str, **attributes: str) -> dict[str, str]:
 class Subscriber:
     """`script` maps a path such as `/row/f` to its answers; the last one is repeated, no script is a 204.
 
-    An answer: `status` (204), `body` or `size` (bytes of it), `headers`, `delay_s`, and `reply`, the type of an event
-    that it carries `as` binary, structured, incomplete (no type, no source), broken or batch.
+    An answer: `status` (204), `body` or `size` (bytes of it), `headers`, `delay_s`, `gate` (a threading.Event that it
+    waits for), and `reply`, the type of an event that it carries `as` binary, structured, incomplete (no type, no
+    source), broken or batch.
     """
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -96,6 +97,8 @@ class Subscriber:
             self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             time.sleep(answer.get("delay_s", 0))
+            if "gate" in answer:
+                answer["gate"].wait(60)
             given, content = _rendered(answer, headers)
         finally:
             with self._lock:

@@ -61,14 +61,17 @@ def test_a_service_that_is_gone_is_502(serve):
 
 
 def test_requests_share_the_services_room_and_count_as_in_flight(serve, functions):
-    functions.script["/f/"] = [{"delay_s": 0.1}]
+    seen = threading.Event()
+    functions.script["/f/"] = [{"gate": seen}]
     told = []
     broker = serve(concurrency={"f": 1}, begin=told.append, end=lambda _: told.append("end"))
     answers = []
     threads = [threading.Thread(target=lambda: answers.append(HTTP.get(f"{broker.url}/services/f/"))) for _ in "abc"]
     for thread in threads:
         thread.start()
-    eventually(lambda: not broker.idle())
+    eventually(lambda: len(told) == 3)  # all wait, and one of them there
+    assert not broker.idle()
+    seen.set()
     for thread in threads:
         thread.join()
     eventually(broker.idle)

@@ -1,5 +1,7 @@
 """What `akeso dev` and the flow tests see and may do."""
 
+import threading
+
 import httpx
 import pytest
 
@@ -90,7 +92,8 @@ def test_a_service_that_does_not_start_is_retried_and_dead_lettered(serve, trigg
 
 
 def test_a_burst_waits_in_the_broker(serve, trigger, functions):
-    functions.script["/f/"] = [{"delay_s": 0.02}]
+    sent = threading.Event()
+    functions.script["/f/"] = [{"gate": sent}]
     told = []
     broker = serve(
         trigger("f"), sync=False, concurrency={"f": 3}, begin=lambda _: told.append(1), end=lambda _: told.pop()
@@ -98,7 +101,9 @@ def test_a_burst_waits_in_the_broker(serve, trigger, functions):
     with httpx.Client() as client:
         for number in range(30):
             client.post(broker.url, headers=event_headers("f", id=str(number)), content=b"{}")
-    assert told, "the queue counts as begun"
+    eventually(lambda: len(told) == 30)  # the queue counts as begun
+    eventually(lambda: functions.at_once == 3)
+    sent.set()
     eventually(broker.idle)
     assert (functions.most_at_once, len(functions.runs["/f/"]), told) == (3, 30, [])
 

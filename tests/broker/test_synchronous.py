@@ -20,7 +20,7 @@ def in_background(*args):
 
 
 def test_the_sender_waits_for_all_subscribers_and_one_failure_is_its_500(serve, trigger, functions):
-    functions.script |= {"/slow/": [{"delay_s": 0.1}], "/bad/": [{"status": 400}]}
+    functions.script |= {"/slow/": [{"delay_s": 1}], "/bad/": [{"status": 400}]}
     both = [{"exact": {"type": "both"}}]
     broker = serve(trigger("slow", filters=both), trigger("bad", filters=both, deadLetterSink=None))
     assert post(broker, "both") == 500
@@ -29,8 +29,9 @@ def test_the_sender_waits_for_all_subscribers_and_one_failure_is_its_500(serve, 
 
 
 def test_a_crash_loses_all_events_in_flight_and_none_after_it(serve, trigger, functions):
+    crashed = threading.Event()
     functions.script |= {
-        "/slow/": [{"delay_s": 0.2, "reply": "next"}, {}],
+        "/slow/": [{"gate": crashed, "reply": "next"}, {}],
         "/long/": [{"status": 400, "size": 769}, {}],
         "/busy/": [{"status": 500}],
     }
@@ -44,6 +45,7 @@ def test_a_crash_loses_all_events_in_flight_and_none_after_it(serve, trigger, fu
     busy.join()
     assert (slow_status, busy_status, broker.crashes) == ([500], [500], 1)
     eventually(broker.idle)
+    crashed.set()
     eventually(lambda: functions.at_once == 0)
     assert not functions.runs["/next/"]
     assert not functions.runs["/dls/"]
@@ -52,20 +54,25 @@ def test_a_crash_loses_all_events_in_flight_and_none_after_it(serve, trigger, fu
 
 @pytest.mark.parametrize("depth", [3, 250])
 def test_hanging_up_ends_a_chain_of_any_depth(serve, trigger, functions, depth):
-    functions.script["/f/"] = [{"reply": "f"}] * (depth - 1) + [{"delay_s": 0.1, "reply": "f"}]
+    gone = threading.Event()
+    functions.script["/f/"] = [{"reply": "f"}] * (depth - 1) + [{"gate": gone, "reply": "f"}]
     broker = serve(trigger("f"))
     connection = http.client.HTTPConnection(broker.url.removeprefix("http://"))
     connection.request("POST", "/", b"{}", event_headers("f"))
-    eventually(lambda: len(functions.runs["/f/"]) == depth)
+    eventually(lambda: len(functions.runs["/f/"]) == depth, seconds=60)
     connection.close()
-    eventually(lambda: broker.idle() and functions.at_once == 0)
+    eventually(broker.idle)
+    gone.set()
+    eventually(lambda: functions.at_once == 0)
     assert (len(functions.runs["/f/"]), len(functions.runs["/dls/"])) == (depth, 0)
 
 
 def test_a_timeout_covers_the_reply_hop_and_dead_letters_the_original_with_a_text(serve, trigger, functions):
-    functions.script |= {"/a/": [{"reply": "b"}], "/b/": [{"delay_s": 0.2}]}
-    broker = serve(trigger("a", retry=0, timeout="PT0.1S"), trigger("b"))
+    over = threading.Event()
+    functions.script |= {"/a/": [{"reply": "b"}], "/b/": [{"gate": over}]}
+    broker = serve(trigger("a", retry=0, timeout="PT1S"), trigger("b"))
     assert post(broker, "a") == 202
+    over.set()
     dead = functions.runs["/dls/"][0].headers
     assert (dead["ce-type"], dead["ce-knativeerrorcode"]) == ("a", "500")
     assert "broker-ingress" in dead["ce-knativeerrordest"]

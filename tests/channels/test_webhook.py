@@ -180,7 +180,9 @@ class TestFailures:
         with ThreadingHTTPServer(("127.0.0.1", 0), Dripping) as server:
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
             thread.start()
-            channel = Webhook(f"http://127.0.0.1:{server.server_port}/", Secrets(tmp_path), timeout_ms=100, direct=True)
+            channel = Webhook(
+                f"http://127.0.0.1:{server.server_port}/", Secrets(tmp_path), timeout_ms=1000, direct=True
+            )
             try:
                 assert "too slow" in str(failed(lambda: channel.open(TICKET)))
             finally:

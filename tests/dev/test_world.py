@@ -13,6 +13,8 @@ from shared.dev import redis as embedded
 from shared.dev.world import PEOPLE, World
 from shared.errors import AkesoError
 
+PATIENT = {"AKESO_REDIS__TIMEOUT_MS": "5000"}  # a busy machine is no story of these
+
 
 @pytest.fixture(autouse=True)
 def _no_clock(monkeypatch):
@@ -41,7 +43,7 @@ def _is_open(url):
 
 class TestAWorld:
     def test_ends_with_all_that_it_started_and_gives_the_clock_back(self, tmp_path):
-        with World(tmp_path / "world", pinging=False) as world:
+        with World(tmp_path / "world", pinging=False, env=PATIENT) as world:
             urls = [world.broker.url, world.redis_url, world.desk.url]
             assert all(map(_is_open, urls))
             assert _of(tmp_path)
@@ -55,7 +57,7 @@ class TestAWorld:
         assert "AKESO_CLOCK_FILE" not in os.environ
 
     def test_knows_two_people_by_tokens_that_nobody_else_can_read(self, tmp_path):
-        with World(tmp_path / "world", pinging=False) as world:
+        with World(tmp_path / "world", pinging=False, env=PATIENT) as world:
             assert list(world.people) == list(PEOPLE)
             for name, file in world.people.items():
                 assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
@@ -78,7 +80,7 @@ class TestAWorld:
 
     def test_leaves_a_redis_that_it_was_given_running(self, tmp_path):
         with embedded.start(tmp_path / "theirs") as theirs:
-            with World(tmp_path / "world", redis=theirs.url, pinging=False) as world:
+            with World(tmp_path / "world", redis=theirs.url, pinging=False, env=PATIENT) as world:
                 assert world.redis is None
                 assert world.redis_url == theirs.url
             with redis.Redis.from_url(theirs.url) as connection:

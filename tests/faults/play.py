@@ -31,6 +31,9 @@ class Play(Scene):
 
     def __init__(self, world: World) -> None:
         super().__init__(world)
+        if world.redis:
+            # nothing here outlives the machine, and what a slow disk keeps back for two seconds a kill would lose
+            self.redis.config_set("appendfsync", "no")
         self._fired: dict[str, Sent] = {}
         self._frozen: set[int] = set()
         self._moved: set[str] = set()
@@ -71,6 +74,12 @@ class Play(Scene):
         """One post: here the refusal is the story."""
         return self.post(body)
 
+    def tick(self) -> int:
+        """One tick, with its own answer."""
+        status = self.world.tick()
+        self.settle()
+        return status
+
     # The executor ----------------------------------------------------------------------------------------------------
 
     @property
@@ -79,10 +88,17 @@ class Play(Scene):
 
     def order(self, place: str, what: str = "kill") -> None:
         """What the next process that comes to that place does there."""
-        (self._orders / place).write_text(what)
+        draft = self._orders / f"{place}.draft"  # whoever comes there sees all of it or nothing
+        draft.write_text(what)
+        draft.rename(self._orders / place)
 
     def until_at(self, place: str) -> None:
         self.until(lambda: list(self._orders.glob(f"{place}.*.taken")), f"nobody came to {place}")
+
+    def go_on(self, place: str) -> None:
+        """Let whoever pauses there go on, now that what was to happen meanwhile has happened."""
+        for taken in self._orders.glob(f"{place}.*.taken"):
+            taken.unlink()
 
     def lead_nowhere(self, trigger: str) -> None:
         self.world.broker.point(trigger, DEAD)

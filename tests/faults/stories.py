@@ -44,9 +44,14 @@ class Story:
         self.play.until_at(place)
 
     def next(self) -> None:
-        if self.play.ready(self.namespace) >= 3 and "succeeded" in self.words:
-            self.once("resolve", lambda: self.play.resolve(self.alert))
+        if self.play.replicas(self.namespace) >= 3 and "succeeded" in self.words:
+            self.once("resolve", self.cured)
         self.play.settle()
+
+    def cured(self) -> None:
+        """Pods get ready in their own time: a clock that is set on before they are lets the verdict come first."""
+        self.play.until(lambda: self.play.ready(self.namespace) >= 3)
+        self.play.resolve(self.alert)
 
     def once(self, name: str, what: Callable[[], Any]) -> None:
         if name not in self._done:
@@ -213,10 +218,11 @@ class Stopped(Story):
 
     def begin(self) -> None:
         self.namespace, self.alert = self.play.ill()
-        self.play.order("after-begin", "pause 1")
+        self.play.order("after-begin", "pause 60")
         self.play.fire(self.alert)
         self.play.until_at("after-begin")
         self.play.stop("stop", told=False)
+        self.play.go_on("after-begin")
         self.play.settle()
         self.play.stop("run")
 

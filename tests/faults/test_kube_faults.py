@@ -79,9 +79,10 @@ class TestAtTheExecutor:
     def test_at_the_write_it_is_looked_at(self, play, status, applied):
         """The answer to the patch is lost or wrong, whether it was applied or not."""
         story = Story(play)
-        play.order("before-write", "pause 0.5")
+        play.order("before-write", "pause 60")
         story.begin_at("before-write")
         play.cluster.fault(kind="Deployment", verb="patch", status=status, applied=applied)
+        play.go_on("before-write")
         play.settle_fast()
 
         _end(play, story)
@@ -95,9 +96,10 @@ class TestAtTheExecutor:
 
     def test_a_refusal_is_a_failure(self, play):
         story = Story(play)
-        play.order("before-write", "pause 0.5")
+        play.order("before-write", "pause 60")
         story.begin_at("before-write")
         play.cluster.fault(kind="Deployment", verb="patch", status=403)
+        play.go_on("before-write")
         play.settle()
 
         _end(play, story)
@@ -107,9 +109,10 @@ class TestAtTheExecutor:
 
     def test_conflicts_without_end_are_given_up(self, play):
         story = Story(play)
-        play.order("before-write", "pause 0.5")
+        play.order("before-write", "pause 60")
         story.begin_at("before-write")
         play.cluster.fault(kind="Deployment", verb="patch", status=409, times=PATCH_TRIES)
+        play.go_on("before-write")
         play.settle()
 
         assert "failed" in story.words
@@ -118,9 +121,10 @@ class TestAtTheExecutor:
 
     def test_a_write_without_an_answer_while_the_broker_gives_up(self, play):
         story = Story(play)
-        play.order("before-write", "pause 0.5")
+        play.order("before-write", "pause 60")
         story.begin_at("before-write")
         play.cluster.fault(kind="Deployment", verb="patch", status=500, applied=True)
+        play.go_on("before-write")
         play.until(lambda: play.replicas(story.namespace) == 3)
         play.lose_everything_in_flight()
 
@@ -135,10 +139,11 @@ class TestAnEviction:
     def test_that_did_not_happen_is_not_taken_for_one_that_did(self, play, status):
         """The mark goes before an eviction and alone proves nothing."""
         story = Crashing(play)
-        play.order("before-write", "pause 0.5")
+        play.order("before-write", "pause 60")
         story.begin_at("before-write")
         (pod,) = play.cluster.all("Pod", story.namespace)
         play.cluster.fault(kind="Pod", verb="evict", status=status)
+        play.go_on("before-write")
         play.settle_fast()
 
         incident = story.incident
@@ -148,9 +153,10 @@ class TestAnEviction:
 
     def test_that_happened_without_an_answer_is_not_repeated(self, play):
         story = Crashing(play)
-        play.order("before-write", "pause 0.5")
+        play.order("before-write", "pause 60")
         story.begin_at("before-write")
         play.cluster.fault(kind="Pod", verb="evict", status=500, applied=True)
+        play.go_on("before-write")
         play.settle_fast()
 
         # That it is gone is seen by its uid; the last word is that of the wait for its replacement.

@@ -4,7 +4,7 @@ import pytest
 
 pytestmark = pytest.mark.faults
 
-PAUSE_S = 4
+PAUSE_S = 120  # far more than the story takes: it ends by `go_on`
 
 
 @pytest.fixture
@@ -31,6 +31,7 @@ class TestALateRun:
         play.until(lambda: "succeeded" in play.words(incident))
         written = play.cluster.get("Deployment", namespace, "web")
 
+        play.go_on("before-write")
         play.settle()  # the first one has woken up, looked, and answered
 
         for part in ("spec", "metadata.managedFields", "metadata.annotations"):
@@ -53,6 +54,7 @@ class TestALateRun:
         play.cluster.edit("ConfigMap", "akeso-system", "akeso-stop", {"data": {"mode": "run"}})
         play.world.tick()
 
+        play.go_on("before-write")
         play.settle()
 
         assert play.replicas(namespace) == 1

@@ -36,8 +36,9 @@ def play(tmp_path):
     with Sentineled(tmp_path / "redis") as sentineled:
         events = []
         world = Replicated(
-            tmp_path / "world", sentineled, pinging=False, idle_s=600, speed=FAST, observer=events.append
-        )
+            tmp_path / "world", sentineled, pinging=False, idle_s=600, speed=FAST, observer=events.append,
+            env={"AKESO_REDIS__TIMEOUT_MS": "2000"},  # each Sentinel has a quarter of it, on a busy machine too
+        )  # fmt: skip
         world.events = events
         try:
             world.start()
@@ -95,7 +96,7 @@ class TestAFailover:
 
     def test_after_a_write_finds_its_mark_and_writes_it_no_second_time(self, play):
         namespace, alert = play.ill()
-        play.order("after-write", "pause 8")
+        play.order("after-write", "pause 120")
         assert play.fire(alert) == 200
         play.until_at("after-write")
         incident = play.incident(namespace)
@@ -103,6 +104,7 @@ class TestAFailover:
         play.hurry_the_broker()
 
         fail_over(play)
+        play.go_on("after-write")
         play.settle()
         hydrate(play)
         play.world.advance(31)

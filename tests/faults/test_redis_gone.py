@@ -105,12 +105,13 @@ class TestAnAttemptWhoseRedisGoes:
 
     def test_after_its_write_is_looked_at_when_it_is_back(self, play):
         namespace, alert = play.ill()
-        play.order("after-write", "pause 0.5")
+        play.order("after-write", "pause 60")
         play.fire(alert)
         play.until_at("after-write")
         incident = play.incident(namespace)
 
         play.world.redis.kill()
+        play.go_on("after-write")
         play.settle()
         play.world.redis.restart()
         play.tick()

@@ -60,11 +60,13 @@ class TestAnAlertThatHasResolved:
 
     def test_after_the_write_is_verified_before_it_is_closed(self, play):
         namespace, alert = play.ill()
-        play.order("after-write", "pause 1")
+        play.order("after-write", "pause 60")
         play.fire(alert)
         play.until_at("after-write")
 
         play.resolve(alert)
+        play.until_word("resolved", namespace)
+        play.go_on("after-write")
         play.until_word("succeeded", namespace)
         play.until(lambda: play.ready(namespace) == 3)
         incident = play.incident(namespace)

@@ -67,11 +67,12 @@ class TestAStopOfAPart:
     @pytest.mark.parametrize("key", PARTS)
     def test_between_begin_and_write_ends_the_attempt_and_names_the_part(self, play, part, key):
         namespace, alert = play.ill()
-        play.order("after-begin", "pause 1")
+        play.order("after-begin", "pause 60")
         play.fire(alert)
         play.until_at("after-begin")
 
         part(key.format(namespace))
+        play.go_on("after-begin")
         play.settle()
 
         incident = play.incident(namespace)
@@ -82,12 +83,13 @@ class TestAStopOfAPart:
 
     def test_elsewhere_ends_nothing(self, play, part):
         namespace, alert = play.ill()
-        play.order("after-begin", "pause 1")
+        play.order("after-begin", "pause 60")
         play.fire(alert)
         play.until_at("after-begin")
 
         for key in ("namespace.elsewhere", "action.restart_pod", "tenant.other", "cluster.default.other"):
             part(key, "freeze")
+        play.go_on("after-begin")
         play.settle()
 
         assert "succeeded" in play.words(play.incident(namespace))
@@ -156,11 +158,12 @@ class TestAStopBetweenBeginAndWrite:
     @pytest.mark.parametrize("mode", ["stop", "freeze"])
     def test_stops_the_attempt_and_says_so(self, play, mode):
         namespace, alert = play.ill()
-        play.order("after-begin", "pause 1")
+        play.order("after-begin", "pause 60")
         play.fire(alert)
         play.until_at("after-begin")
 
         play.stop(mode, told=False)
+        play.go_on("after-begin")
         play.settle()
 
         incident = play.incident(namespace)
@@ -170,10 +173,11 @@ class TestAStopBetweenBeginAndWrite:
 
     def test_is_never_continued_after_the_resume(self, play):
         namespace, alert = play.ill()
-        play.order("after-begin", "pause 1")
+        play.order("after-begin", "pause 60")
         play.fire(alert)
         play.until_at("after-begin")
         play.stop("stop", told=False)
+        play.go_on("after-begin")
         play.settle()
 
         play.stop("run")
@@ -196,12 +200,13 @@ class TestWhileStopped:
 
     def test_a_configmap_that_is_gone_stops_too(self, play):
         namespace, alert = play.ill()
-        play.order("after-begin", "pause 1")
+        play.order("after-begin", "pause 60")
         play.fire(alert)
         play.until_at("after-begin")
         found = play.cluster.get("ConfigMap", "akeso-system", "akeso-stop")
         play.cluster.delete("ConfigMap", "akeso-system", "akeso-stop")
 
+        play.go_on("after-begin")
         play.settle()
         play.cluster.configmap("akeso-system", "akeso-stop", found["data"])
 

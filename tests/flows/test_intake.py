@@ -1,6 +1,7 @@
 """AlertManager's side: whatever it sends, each alert is counted once, acted on once, and a bad one costs no other."""
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -24,6 +25,7 @@ def _until_taken(scene, body, *, peers=1):
             statuses.append(scene.post(body | {"externalURL": f"http://alertmanager-{peer}"}))
             if statuses[-1] == 200:
                 return True
+            time.sleep(0.25)
         return False
 
     with ThreadPoolExecutor(peers) as pool:

@@ -150,13 +150,15 @@ class TestANodeThatIsLost:
         for name in others:
             scene.cluster.edit("Node", "", name, {"spec": {"unschedulable": True}})
 
-        scene.asked("v1/run", {
-            "action": "cordon_node", "target": {"kind": "Node", "name": pool[0]}, "dry_run": False,
-        })  # fmt: skip
-        incident = scene.until(lambda: scene.incident_of(f"Node/{pool[0]}"))
-        scene.until_told(incident)
-        for name in others:
-            scene.cluster.edit("Node", "", name, {"spec": {"unschedulable": before[name] or None}})
+        try:
+            scene.asked("v1/run", {
+                "action": "cordon_node", "target": {"kind": "Node", "name": pool[0]}, "dry_run": False,
+            })  # fmt: skip
+            incident = scene.until(lambda: scene.incident_of(f"Node/{pool[0]}"))
+            scene.until_told(incident)
+        finally:
+            for name in others:
+                scene.cluster.edit("Node", "", name, {"spec": {"unschedulable": before[name] or None}})
 
         assert f"no other node than {pool[0]} is ready and takes pods" in scene.reasons(incident)
         assert not _cordoned(scene, pool[0])
@@ -207,6 +209,7 @@ class TestANodeThatNeedsRepair:
         incident = _approved(scene, ill)
         _until(scene, ill, "progressing")
         assert _cordoned(scene, ill)
+        scene.settle()  # it waits since before the time passes
         scene.pass_(1620, step=1620)
 
         _until(scene, ill, "failed")
@@ -403,12 +406,14 @@ class TestAPodInQuarantine:
 
         if isinstance(scene.cluster, Cluster):
             scene.cluster.pause()  # before one of three pods too many is chosen
-        scene.asked("v1/undo", {"attempt": scene.attempts(incident)[-1], "reason": "clean"})
-        scene.tick()
-        scene.until(lambda: not scene.cluster.all("NetworkPolicy", namespace), lambda: str(scene.audit(incident)))
-        after = scene.cluster.get("Pod", namespace, pod["metadata"]["name"])["metadata"]["labels"]
-        if isinstance(scene.cluster, Cluster):
-            scene.cluster.resume()
+        try:
+            scene.asked("v1/undo", {"attempt": scene.attempts(incident)[-1], "reason": "clean"})
+            scene.tick()
+            scene.until(lambda: not scene.cluster.all("NetworkPolicy", namespace), lambda: str(scene.audit(incident)))
+            after = scene.cluster.get("Pod", namespace, pod["metadata"]["name"])["metadata"]["labels"]
+        finally:
+            if isinstance(scene.cluster, Cluster):
+                scene.cluster.resume()
 
         assert after == before
 

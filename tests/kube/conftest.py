@@ -41,7 +41,7 @@ def advance(tmp_path, monkeypatch, cluster):
 
 @pytest.fixture
 def settings(cluster: Cluster, tmp_path: Path) -> Settings:
-    return Settings(kube=KubeSettings(kubeconfig=str(cluster.kubeconfig(tmp_path / "config")), timeout_ms=2000))
+    return Settings(kube=KubeSettings(kubeconfig=str(cluster.kubeconfig(tmp_path / "config")), timeout_ms=20_000))
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def send(cluster):
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(url + path, data, headers, method=method)  # noqa: S310 - loopback
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
                 return answer.status, json.load(answer)
         except urllib.error.HTTPError as error:
             return error.code, json.load(error)

@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 from shared.settings import Kube as KubeSettings
 from shared.settings import Settings
 
-TIMEOUT_MS = 150
+TIMEOUT_MS, PATIENT_MS = 600, 20_000  # where the server lets wait, and where it answers
 
 
 class Server:
@@ -48,7 +48,7 @@ class Server:
                     return self.say(401, {"kind": "Status", "message": "Unauthorized"})
                 status, reply = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
                 if status in {"close", "hang"}:
-                    outer.released.wait(2 if status == "hang" else 0)
+                    outer.released.wait(10 if status == "hang" else 0)
                     self.close_connection = True
                     return None
                 return self.say(status, reply)
@@ -157,7 +157,7 @@ class Authority:
         return path
 
 
-def kubeconfig(path, url, *, cluster=None, **user):
+def kubeconfig(path, url, *, cluster=None, timeout_ms=PATIENT_MS, **user):
     """Settings with a kubeconfig of one cluster and one user."""
     path.write_text(
         yaml.safe_dump(
@@ -171,4 +171,4 @@ def kubeconfig(path, url, *, cluster=None, **user):
             }
         )
     )
-    return Settings(kube=KubeSettings(kubeconfig=str(path), timeout_ms=TIMEOUT_MS))
+    return Settings(kube=KubeSettings(kubeconfig=str(path), timeout_ms=timeout_ms))

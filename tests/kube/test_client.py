@@ -13,7 +13,7 @@ import urllib3
 from shared.errors import AkesoError, UnavailableError
 from shared.kube.client import connect
 from shared.kube.errors import Conflict, KubeDown, KubeError, NotFound, Refused, Throttled
-from tests.kube.scripted import Server, kubeconfig
+from tests.kube.scripted import TIMEOUT_MS, Server, kubeconfig
 
 GENERIC = "the server rejected our request due to an error in our request"
 
@@ -28,6 +28,11 @@ def server():
 @pytest.fixture
 def to(server, tmp_path):
     return connect(kubeconfig(tmp_path / "config", server.url, token="s3cret"), "akeso/test")
+
+
+@pytest.fixture
+def hasty(server, tmp_path):
+    return connect(kubeconfig(tmp_path / "hasty", server.url, token="s3cret", timeout_ms=TIMEOUT_MS), "akeso/test")
 
 
 def patch(to, form="json"):
@@ -391,22 +396,22 @@ class TestTime:
     """No call waits longer than the settings say, whatever the server does with its connection."""
 
     @pytest.mark.parametrize("act", [*READS, *WRITES])
-    def test_an_answer_that_does_not_come_is_not_waited_for(self, to, server, act):
+    def test_an_answer_that_does_not_come_is_not_waited_for(self, hasty, server, act):
         server.answers = [("hang", None)]
 
         with pytest.raises(KubeDown) as caught:
-            act(to)
+            act(hasty)
 
         assert isinstance(caught.value.__cause__, urllib3.exceptions.ReadTimeoutError)
         assert caught.value.unclear == (act in WRITES)
         assert len(server.seen) == 1
 
     @pytest.mark.parametrize("act", [*READS, *WRITES])
-    def test_an_answer_that_never_ends_is_not_waited_for(self, to, server, act):
+    def test_an_answer_that_never_ends_is_not_waited_for(self, hasty, server, act):
         server.answers = [("drip", json.dumps({"metadata": {}, "items": []}).encode() + b" " * 30)]
 
         with pytest.raises(KubeDown, match="too slowly") as caught:
-            act(to)
+            act(hasty)
 
         assert caught.value.unclear == (act in WRITES)
         assert len(server.seen) == 1
@@ -419,7 +424,8 @@ class TestTime:
             for waiting in (first, second):  # whoever comes after them gets no answer at all
                 waiting.setblocking(False)
                 waiting.connect_ex(deaf.getsockname())
-            to = connect(kubeconfig(tmp_path / "config", f"http://127.0.0.1:{deaf.getsockname()[1]}", token="t"), "a")
+            url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+            to = connect(kubeconfig(tmp_path / "config", url, token="t", timeout_ms=TIMEOUT_MS), "a")
 
             with pytest.raises(KubeDown) as caught:
                 act(to)
@@ -474,20 +480,20 @@ class TestPauses:
 
 
 class TestNoAnswer:
-    def test_a_read_that_hangs_ends_as_down_after_one_timeout(self, to, server):
+    def test_a_read_that_hangs_ends_as_down_after_one_timeout(self, hasty, server):
         server.answers = [("hang", None)]
 
         with pytest.raises(KubeDown) as caught:
-            to.get("Pod", "shop", "p")
+            hasty.get("Pod", "shop", "p")
 
         assert len(server.seen) == 1
         assert isinstance(caught.value.__cause__, urllib3.exceptions.TimeoutError)
 
-    def test_a_write_that_hangs_is_sent_once_and_left_unclear(self, to, server):
+    def test_a_write_that_hangs_is_sent_once_and_left_unclear(self, hasty, server):
         server.answers = [("hang", None)]
 
         with pytest.raises(KubeDown) as caught:
-            patch(to)
+            patch(hasty)
 
         assert caught.value.unclear
         assert len(server.seen) == 1

@@ -20,9 +20,9 @@ from shared.kube.errors import KubeDown, KubeError
 from shared.settings import Kube as KubeSettings
 from shared.settings import Settings
 from tests.kube.cold import run as a_cold_run
-from tests.kube.scripted import Authority, Server, kubeconfig
+from tests.kube.scripted import PATIENT_MS, TIMEOUT_MS, Authority, Server, kubeconfig
 
-IN_A_POD = Settings(kube=KubeSettings(timeout_ms=2000))
+IN_A_POD = Settings(kube=KubeSettings(timeout_ms=PATIENT_MS))
 SECRET = "s3cr3t-t0k3n"
 
 
@@ -57,7 +57,7 @@ def pod(secure, authority, tmp_path, monkeypatch):
     return token
 
 
-def patience(settings, ms=2000):
+def patience(settings, ms=PATIENT_MS):
     """The same settings for what shakes hands before it asks."""
     return settings.model_copy(update={"kube": settings.kube.model_copy(update={"timeout_ms": ms})})
 
@@ -336,7 +336,8 @@ class TestTheTokenStaysSecret:
     @pytest.mark.parametrize("act", [write, lambda to: to.list("Pod", "shop")], ids=["write", "read"])
     def test_whatever_the_server_does(self, plain, tmp_path, said, answer, act):
         plain.answers = [answer if answer[0] != 200 else (200, b"not the API")]
-        to = connect(kubeconfig(tmp_path / "c", plain.url, token=SECRET), "a")
+        ms = TIMEOUT_MS if answer[0] == "hang" else PATIENT_MS
+        to = connect(kubeconfig(tmp_path / "c", plain.url, token=SECRET, timeout_ms=ms), "a")
 
         with pytest.raises(KubeError) as caught:
             act(to)
