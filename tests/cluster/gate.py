@@ -45,15 +45,20 @@ class Fault(NamedTuple):
 
 
 class Hook(NamedTuple):
-    """What somebody else does around one request that is no dry run; `after`: and its answer is lost."""
+    """What somebody else does around one request that is no dry run; `after`: and its answer is lost.
+
+    With `namespace` around one there alone: what an earlier story has left to be looked at is looked at as well.
+    """
 
     kind: str
     verb: str
     what: Callable[[], object]
     after: bool
+    namespace: str = ""
 
     def meets(self, kind: str, request: Request) -> bool:
-        return (self.kind, self.verb) == (kind, request.verb) and not request.dry_run
+        there = not self.namespace or f"/namespaces/{self.namespace}/" in request.path
+        return (self.kind, self.verb) == (kind, request.verb) and there and not request.dry_run
 
 
 _Wish = TypeVar("_Wish", Fault, Hook)
@@ -83,10 +88,10 @@ class Gate(Forwarder):
         """Number of faults that no request has met yet."""
         return len(self._faults)
 
-    def before(self, kind: str, verb: str, what: Callable[[], object], *, times: int = 1) -> None:
+    def before(self, kind: str, verb: str, what: Callable[[], object], *, namespace: str = "", times: int = 1) -> None:
         """Do `what` when the next such requests have come, and only then hand them on."""
         with self._lock:
-            self._hooks += [Hook(kind, verb, what, after=False)] * times
+            self._hooks += [Hook(kind, verb, what, after=False, namespace=namespace)] * times
 
     def after(self, kind: str, verb: str, what: Callable[[], object]) -> None:
         """Hand the next such request on, do `what`, and lose the answer."""

@@ -166,14 +166,14 @@ class Story(Scene):
 
         return self.until(found, f"no pod of {namespace} is ever in {of}")
 
-    def look_while_it_waits(self, namespace, pod):
-        """Let the next look be while the kubelet holds the pod back: between two crashes there is no crash loop."""
+    def look_while_it_waits(self, namespace, pod, *, times=1):
+        """Let the next looks be while the kubelet holds the pod back: between two crashes there is no crash loop."""
 
         def held_back():
             found = self.cluster.get("Pod", namespace, pod)
             return found is None or "CrashLoopBackOff" in map(_waits_for, states(found))
 
-        self.gate.before("Pod", "list", lambda: until(held_back))
+        self.gate.before("Pod", "list", lambda: until(held_back), namespace=namespace, times=times)
 
     def pods(self, namespace):
         return self.cluster.all("Pod", namespace)

@@ -10,7 +10,6 @@ import pytest
 from shared import clock
 from shared.dev.cluster_budget import is_ready
 from shared.dev.rules import real_ms
-from tests.cluster.api import until
 from tests.cluster.real import IMAGE
 from tests.cluster.story import CONFIG, states
 
@@ -114,8 +113,7 @@ class TestAContainerThatHasOutgrownItsMemory:
         assert _killed(story, namespace)
 
         alert = _alert(story, namespace, pod)
-        # Neither triage nor the executor looks in the second in which it runs: the plan would be another one.
-        story.gate.before("Pod", "list", lambda: until(lambda: not _running(story, namespace)), times=2)
+        story.look_while_it_waits(namespace, pod, times=20)  # in the second in which it runs the plan is another one
         story.fire(alert)
         story.until_word("succeeded", namespace)
         story.until(lambda: pod not in story.names(namespace) and story.on(namespace, ready=True), "no fresh pod")
