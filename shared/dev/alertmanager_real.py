@@ -8,7 +8,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -23,13 +22,13 @@ import yaml
 from shared import clock
 from shared.dev.alertmanager_notify import GROUP_BY, RECEIVER, WATCHDOG, Word, check_url, post
 from shared.dev.child import die_with_parent
+from shared.dev.port import HOST, HeldPort
 from shared.dev.rules import Alert, real_ms
 from shared.errors import MalformedError, UnavailableError
 
 NAMES: Final = ("alertmanager", "prometheus-alertmanager")
 READY_S: Final = 20.0
 STOP_S: Final = 5.0
-_ATTEMPTS: Final = 3
 # Prometheus' own: how long an alert lives without being sent again, and how long a resolved one is sent on.
 _HOLD_MS: Final = 240_000
 _SENT_ON_MS: Final = 900_000
@@ -83,13 +82,13 @@ class RealAlertManager:
         config = self.folder / "alertmanager.yml"
         config.write_text(yaml.safe_dump(self._config(), sort_keys=False))
         log = self.folder / "alertmanager.log"
-        for _ in range(_ATTEMPTS):  # somebody may take the free port before it does
-            port = _free_port()
+        with HeldPort() as held:
+            url = f"http://{HOST}:{held.number}"
             with log.open("wb") as output:
                 self._process = subprocess.Popen(
                     [
                         found, f"--config.file={config.resolve()}", f"--storage.path={self.folder.resolve() / 'data'}",
-                        f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=",
+                        f"--web.listen-address={HOST}:{held.number}", "--cluster.listen-address=",
                     ],
                     cwd=self.folder,
                     env={"PATH": os.environ.get("PATH", "")},  # no proxies
@@ -99,10 +98,10 @@ class RealAlertManager:
                     start_new_session=True,
                     preexec_fn=die_with_parent(),  # noqa: PLW1509 - two system calls, loaded beforehand
                 )  # fmt: skip
-            if self._ready(f"http://127.0.0.1:{port}"):
-                self.url = f"http://127.0.0.1:{port}"
-                return self.url
-            self._end(signal.SIGKILL)
+            if self._ready(url):
+                self.url = url
+                return url
+        self._end(signal.SIGKILL)
         last = " ".join((log.read_text(errors="replace").strip().splitlines() or ["it said nothing"])[-1].split())
         raise UnavailableError(f"{found} did not come up: {last[:300]}", reason="alertmanager-start")
 
@@ -247,9 +246,3 @@ class Forwarder:
 
 def _duration(seconds: float) -> str:
     return f"{max(1, round(seconds * 1000))}ms"
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

@@ -9,7 +9,6 @@ import contextlib
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,10 +20,10 @@ from typing import Any, Final, NamedTuple, Self
 
 from pydantic import Field
 
+from shared.dev.port import HOST, HeldPort
 from shared.errors import MalformedError, UnavailableError
 from shared.model.base import Model
 
-_HOST: Final = "127.0.0.1"
 _START_S: Final = 30.0
 _GRACE_S: Final = 5.0  # between SIGTERM and SIGKILL
 _POLL_S: Final = 0.02
@@ -197,8 +196,8 @@ class Functions:
         return run
 
     def _launch(self, service: Service) -> _Run:
-        with _held_port() as holder:
-            return self._launch_on(service, int(holder.getsockname()[1]))
+        with HeldPort() as held:
+            return self._launch_on(service, held.number)
 
     def _launch_on(self, service: Service, port: int) -> _Run:
         log = self._logs / f"{service.name}.log"
@@ -206,7 +205,7 @@ class Functions:
         with log.open("ab") as out:
             before = out.tell()
             process = subprocess.Popen(
-                [*_command(service), "--port", str(port), "--host", _HOST],
+                [*_command(service), "--port", str(port), "--host", HOST],
                 cwd=self._root,
                 env=self._environment(service, port),
                 stdin=subprocess.DEVNULL,
@@ -214,7 +213,7 @@ class Functions:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        run = _Run(process, f"http://{_HOST}:{port}")
+        run = _Run(process, f"http://{HOST}:{port}")
         deadline = time.monotonic() + self._start_s
         while not _healthy(port):
             if process.poll() is not None:
@@ -309,16 +308,8 @@ def _command(service: Service) -> list[str]:
     return [*launch, "--source", source, "--target", service.function]
 
 
-def _held_port() -> socket.socket:
-    """A socket whose port nobody else is given while it is open; who reuses addresses may listen there all the same."""
-    holder = socket.socket()
-    holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    holder.bind((_HOST, 0))
-    return holder
-
-
 def _healthy(port: int) -> bool:
-    connection = http.client.HTTPConnection(_HOST, port, timeout=5.0)
+    connection = http.client.HTTPConnection(HOST, port, timeout=5.0)
     try:
         connection.request("GET", "/healthz")
         return connection.getresponse().status == _HTTP_OK

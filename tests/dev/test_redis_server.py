@@ -136,13 +136,6 @@ class TestStarting:
         assert str(server.port) in str(caught.value)
         assert server.alive
 
-    def test_a_free_port_that_somebody_takes_meanwhile_is_replaced(self, server, tmp_path, monkeypatch):
-        real, given = embedded._free_port, [server.port, server.port]
-        monkeypatch.setattr(embedded, "_free_port", lambda: given.pop() if given else real())
-        with embedded.start(tmp_path / "second") as second:
-            assert second.port != server.port
-            assert not given
-
     def test_a_program_that_is_no_redis_is_told_by_its_last_words(self, tmp_path):
         binary = script(tmp_path, "broken", "echo first; echo sorry >&2; exit 3")
         with pytest.raises(UnavailableError) as caught:
@@ -193,6 +186,21 @@ class TestEnding:
         with client(server) as connection:
             assert connection.get("k") == "v"
             assert connection.info("server")["run_id"] != before
+
+    def test_its_port_is_nobody_elses_while_it_is_down(self, server):
+        url, held = server.url, server._held
+        server.kill()
+        with socket.socket() as other, pytest.raises(OSError, match="in use"):
+            other.bind(("127.0.0.1", server.port))
+        server.restart()
+        assert (server.url, server._held, server.alive) == (url, held, True)
+
+    def test_restart_on_a_port_that_somebody_has_got_since_it_was_stopped_is_told(self, server):
+        server.stop()
+        with socket.create_server(("127.0.0.1", server.port)), pytest.raises(UnavailableError) as caught:
+            server.restart()
+        assert caught.value.reason == "redis-start"
+        assert str(server.port) in str(caught.value)
 
     def test_restart_ends_one_that_runs(self, server):
         pid = server.pid

@@ -1,6 +1,5 @@
 """A replicated Redis as in production: a master, a replica and three Sentinels, each a real process of its own."""
 
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,11 +11,12 @@ import redis
 
 from shared.dev import redis as embedded
 from shared.dev.child import die_with_parent
+from shared.dev.port import HeldPort
 from shared.dev.redis import RedisServer
 
 SERVICE = "akeso"
 DOWN_AFTER_MS, FAILOVER_MS = 400, 2000
-PATIENT_S = 60.0
+PATIENT_S = 180.0
 
 
 def until(what: Callable[[], Any], why: str) -> Any:
@@ -64,8 +64,7 @@ class Sentineled:
         self._stack.close()
 
     def _sentinel(self, number: int, stack: ExitStack) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port: int = free.getsockname()[1]
+        port = stack.enter_context(HeldPort()).number
         folder = self._folder / f"sentinel-{number}"
         folder.mkdir(parents=True)
         file = folder / "sentinel.conf"
