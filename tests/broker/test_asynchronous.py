@@ -57,5 +57,5 @@ def test_a_loop_ends_by_its_time_to_live(serve, trigger, functions, post):
     functions.script["/f/"] = [{"reply": "f"}]
     broker = serve(trigger("f"), sync=False)
     post(broker, "f")
-    eventually(lambda: broker.idle() and len(functions.runs["/f/"]) == 255, seconds=60)
+    eventually(lambda: broker.idle() and len(functions.runs["/f/"]) == 255)
     assert functions.runs["/dls/"][0].headers["ce-knativebrokerttl"] == "1"

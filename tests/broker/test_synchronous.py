@@ -59,7 +59,7 @@ def test_hanging_up_ends_a_chain_of_any_depth(serve, trigger, functions, depth):
     broker = serve(trigger("f"))
     connection = http.client.HTTPConnection(broker.url.removeprefix("http://"))
     connection.request("POST", "/", b"{}", event_headers("f"))
-    eventually(lambda: len(functions.runs["/f/"]) == depth, seconds=60)
+    eventually(lambda: len(functions.runs["/f/"]) == depth)
     connection.close()
     eventually(broker.idle)
     gone.set()

@@ -84,6 +84,9 @@ def _of(folder):
 def _ended(process, folder):
     """Its status and what it printed; nothing that it started is left."""
     out, err = process.communicate(timeout=WAIT_S)
+    deadline = time.monotonic() + WAIT_S
+    while _of(folder) and time.monotonic() < deadline:  # who was killed with it takes a moment to be gone
+        time.sleep(0.05)
     assert _of(folder) == []
     return process.returncode, out, err
 
