@@ -27,7 +27,7 @@ from shared.dev.rules import Alert, real_ms
 from shared.errors import MalformedError, UnavailableError
 
 NAMES: Final = ("alertmanager", "prometheus-alertmanager")
-READY_S: Final = 20.0
+READY_S: Final = 60.0
 STOP_S: Final = 5.0
 # Prometheus' own: how long an alert lives without being sent again, and how long a resolved one is sent on.
 _HOLD_MS: Final = 240_000

@@ -18,7 +18,7 @@ from shared.dev.child import die_with_parent
 from shared.dev.port import HeldPort
 from shared.errors import MalformedError, UnavailableError
 
-READY_S: Final = 20.0
+READY_S: Final = 60.0
 STOP_S: Final = 10.0
 _HOW: Final = (
     "no redis-server found: install one (apt install redis-server, brew install redis), "

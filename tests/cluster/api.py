@@ -23,7 +23,7 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
-PATIENCE_S = 60.0  # a busy machine starts a container in ten times its usual second
+PATIENCE_S = 180.0  # a busy machine starts a container in ten times its usual second
 
 
 class Answer(NamedTuple):

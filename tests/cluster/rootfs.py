@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from shared.dev.port import HeldPort
 
 USER = 65532
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 _WHITEOUT = ".wh."
 
 # As a pod with readOnlyRootFilesystem and an emptyDir on /tmp; `$3` is hidden under an empty folder.
