@@ -54,7 +54,7 @@ def _quoted(text: str) -> str:
 
 
 class RedisServer:
-    """A running server and its folder. `url` stays the same over `restart`: nobody gets its port in between."""
+    """A running server and its folder. `url` stays the same over `restart`."""
 
     def __init__(self, folder: Path, binary: str, port: int | None, password: str) -> None:
         self.folder = folder
@@ -98,8 +98,21 @@ class RedisServer:
 
     def _launch(self) -> None:
         self._hold()
-        file = self._configure()
         log = self.folder / "redis.log"
+        try:
+            self._begin(self._configure(), log)
+        except BaseException:
+            self.stop()
+            raise
+        if self._ready():
+            return
+        self.kill()
+        self.stop()
+        said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        last = " ".join(said[-1].split())[:300]
+        raise UnavailableError(f"redis-server on port {self.port} did not come up: {last}", reason="redis-start")
+
+    def _begin(self, file: Path, log: Path) -> None:
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [self.binary, str(file.resolve())],
@@ -110,16 +123,9 @@ class RedisServer:
                 start_new_session=True,
                 preexec_fn=die_with_parent(),  # noqa: PLW1509  two system calls, loaded beforehand
             )
-        if self._ready():
-            return
-        self.kill()
-        self.stop()
-        said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-        last = " ".join(said[-1].split())[:300]
-        raise UnavailableError(f"redis-server on port {self.port} did not come up: {last}", reason="redis-start")
 
     def _hold(self) -> None:
-        """Keep a port that nobody has asked for from others, also while the server is down."""
+        """Keep a port that nobody has asked for from others, on Linux also while the server is down."""
         if self._wanted is not None or self._held is not None:
             return
         try:

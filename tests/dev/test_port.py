@@ -1,4 +1,5 @@
 import socket
+import sys
 
 import pytest
 
@@ -6,6 +7,7 @@ from shared.dev.port import HOST, HeldPort
 
 
 class TestAPortThatIsHeld:
+    @pytest.mark.skipif(sys.platform != "linux", reason="only there may two sockets be bound to one address")
     def test_is_given_to_nobody_else_and_may_be_listened_at(self):
         with HeldPort() as held:
             with socket.socket() as other, pytest.raises(OSError, match="in use"):

@@ -39,7 +39,7 @@ def play(tmp_path):
             tmp_path / "world", sentineled, pinging=False, idle_s=600, speed=FAST, observer=events.append,
             env={"AKESO_REDIS__TIMEOUT_MS": "2000"},  # each Sentinel has a quarter of it, on a busy machine too
         )  # fmt: skip
-        world.events = events
+        world.events, story = events, None
         try:
             world.start()
             world.pace(1)
@@ -48,8 +48,12 @@ def play(tmp_path):
             story.sentineled = sentineled
             yield story
         finally:
-            story.thaw()
-            world.stop()
+            try:
+                if story:
+                    story.go_on("*")
+                    story.thaw()
+            finally:
+                world.stop()
 
 
 def fail_over(play):

@@ -132,11 +132,13 @@ class TestARedisThatIs:
 
     def test_without_its_scripts_is_given_them_again(self, play):
         namespace, alert = play.ill()
-        play.order("after-begin", "pause 0.5")
+        play.order("after-begin", "pause 60")
         admin(play, "SCRIPT", "FLUSH")
         play.fire(alert)
         play.until_at("after-begin")
         admin(play, "SCRIPT", "FLUSH")
+        assert "succeeded" not in play.words(play.incident(namespace))
+        play.go_on("after-begin")
         incident = play.until_word("succeeded", namespace)
         play.settle()
 

@@ -66,6 +66,7 @@ class TestAnAlertThatHasResolved:
 
         play.resolve(alert)
         play.until_word("resolved", namespace)
+        assert "succeeded" not in play.words(play.incident(namespace))
         play.go_on("after-write")
         play.until_word("succeeded", namespace)
         play.until(lambda: play.ready(namespace) == 3)
