@@ -13,8 +13,7 @@ from shared import clock
 from shared.dev import redis as embedded
 from shared.dev.world import PEOPLE, World
 from shared.errors import AkesoError
-
-PATIENT = {"AKESO_REDIS__TIMEOUT_MS": "5000"}  # a busy machine is no story of these
+from tests.flows.harness import PATIENT
 
 
 @pytest.fixture(autouse=True)

@@ -22,6 +22,7 @@ import httpx
 from shared import clock
 from shared.dev.broker import Broker
 from shared.dev.broker_event import Event
+from shared.dev.port import HOST, HeldPort
 from shared.dev.processes import Functions, Service
 from tests.flows.harness import Scene, a_world, group
 from tests.perf import examples, guard, stop
@@ -58,21 +59,23 @@ def bare_function(folder: Path) -> Iterator[Callable[[], Service]]:
 @contextmanager
 def served(service: Service, env: dict[str, str]) -> Iterator[str]:
     """A function's process, begun; the address where it will answer."""
-    port = examples.free_port()
+    held = HeldPort()
+    port = held.number
     source = service.source or f"functions/{service.function}/main.py"
     command = [
         str(Path(sys.executable).with_name("functions-framework")), "--source", source, "--target", service.function,
-        "--host", "127.0.0.1", "--port", str(port),
+        "--host", HOST, "--port", str(port),
     ]  # fmt: skip
     process = subprocess.Popen(
         command, cwd=ROOT, env={**env, **service.env, "PORT": str(port), "THREADS": "8"}, stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://{HOST}:{port}"
     finally:
         process.terminate()
         process.wait()
+        held.release()
 
 
 def answered(url: str, ask: Callable[[str], int]) -> float:

@@ -1,6 +1,5 @@
 """Useful work for each function, taken from a real run: the very events that the broker carried."""
 
-import socket
 import subprocess
 import sys
 from collections import defaultdict
@@ -44,12 +43,6 @@ _TRIGGERED = {
     "executor-scale-deployment": "remediation.approved", "verifier": "verification.due",
     "escalate": "escalation.due",
 }  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Capture:
