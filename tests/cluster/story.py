@@ -56,19 +56,6 @@ class Story(Scene):
         self.keeper, self.api_server, self.gate = keeper, keeper.api, world.cluster.gate
         self._logs = {log: log.stat().st_size for log in self._all_logs()}
 
-    def until(self, what, why=""):
-        """As every scene waits, but a failure shows what the product has said meanwhile."""
-        try:
-            return super().until(what, why)
-        except AssertionError as error:
-            scopes = {one: self.record(one).get("scope", "") for one in self.new()}
-            mine = {
-                scope: [*self.words(one), self.skipped_for(one)]
-                for one, scope in scopes.items()
-                if scope.split("/")[1] in self._namespaces
-            }
-            raise AssertionError(f"{error}; {mine}") from None
-
     def effects(self, namespace):
         return self.keeper.effects(self.home, namespace)
 

@@ -32,6 +32,8 @@ FEW = {
     "storm_failing_percent": 101, "storm_new_incidents": 1000, "demote_after": 10, "repeats": 16,
     "breaker_failures": 100,
 }  # fmt: skip
+_AGAIN = {0, *range(500, 600)}
+_TOLD = ("what", "action", "outcome", "check", "reason", "text")
 SLOWER = 2  # a real container takes its time to start
 ZERO = "0001-01-01T00:00:00Z"
 PATIENT = {"AKESO_REDIS__TIMEOUT_MS": "5000"}  # a busy machine is no story of these; `test_redis_unwell` has its own
@@ -78,6 +80,7 @@ class Scene:
         self.redis = redis.Redis.from_url(world.redis_url, decode_responses=True)
         self._open: dict[str, Sent] = {}  # by fingerprint
         self._namespaces: list[str] = []
+        self._refused: list[int] = []
         self.heartbeat()
         self.policy()
 
@@ -154,14 +157,22 @@ class Scene:
         return self.send(group(*(alert.element("resolved") for alert in alerts), truncated=truncated))
 
     def send(self, body: Any) -> int:
-        """Post a body, and again while it is answered 503, as AlertManager does; the last answer."""
+        """Post a body until it is taken, again after each 5xx and broken connection, as AlertManager does."""
         deadline = time.monotonic() + self.patience_s
-        while (status := self.post(body)) == 503 and time.monotonic() < deadline:
+        while (status := self.post(body)) in _AGAIN and time.monotonic() < deadline:
             time.sleep(0.5)
+        assert status == 200, f"an alert is not taken: {status}"
         return status
 
     def post(self, body: Any) -> int:
-        return self.world.post(body).status_code
+        """One post; its status, 0 where the connection broke."""
+        try:
+            status = self.world.post(body).status_code
+        except httpx.HTTPError:
+            status = 0
+        if status != 200:
+            self._refused.append(status)
+        return status
 
     def heartbeat(self) -> None:
         self.post(group(Sent({"alertname": "Watchdog"}, "2026-01-01T00:00:00Z", "feedfacefeedface").element()))
@@ -199,7 +210,8 @@ class Scene:
             if found := what():
                 return found
             time.sleep(0.05)
-        raise AssertionError((why if isinstance(why, str) else why()) or "it does not come true")
+        said = (why if isinstance(why, str) else why()) or "it does not come true"
+        raise AssertionError(f"{said}\n{self.stands()}")
 
     # What came of it -----------------------------------------------------------------------------------------------
 
@@ -247,6 +259,20 @@ class Scene:
     def reasons(self, incident: str) -> str:
         """All that its ticket has ever said."""
         return " | ".join(str(step) for ticket in self.tickets(incident) for step in ticket["history"])
+
+    def stands(self) -> str:
+        """What whoever reads of a failure wants to know: how it stands in this story, and what was not delivered."""
+        lines = []
+        for incident in self.new():
+            record = self.record(incident)
+            if record.get("scope", "").split("/")[1:2] and record["scope"].split("/")[1] in self._namespaces:
+                firing = self.redis.scard(f"{{akeso}}:{TENANT}:{CLUSTER}:firing:{incident}")
+                said = [" ".join(filter(None, map(line.get, _TOLD))) for line in self.audit(incident)]
+                lines.append(f"{record['scope']} is {record['state']}, {firing} alerts firing: {said}")
+        failed = [one for one in tuple(self.world.broker.log)[-500:] if not 200 <= one.status < 300]
+        return "\n".join([
+            *lines, f"due: {self.due()}", f"the webhook refused: {self._refused}", *map(str, failed[-20:]),
+        ])  # fmt: skip
 
     def new(self) -> set[str]:
         """Ids of all incidents there are; a difference of two tells what a story has opened."""
