@@ -41,3 +41,11 @@ def own_world(tmp_path, kubeconfig):
     """A world for a story that breaks it, or needs a clock that no other has set on."""
     with a_world(tmp_path / "world", kubeconfig=kubeconfig) as world:
         yield world
+
+
+@pytest.fixture
+def today(own_world):
+    """A story by a clock that nobody has set on: by the others' a real pod that crashes now has crashed hours ago."""
+    story = Scene(own_world)
+    yield story
+    story.end()

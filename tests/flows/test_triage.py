@@ -28,6 +28,11 @@ def _waits(pod):
 
 
 class TestAPodsAlert:
+    @pytest.fixture
+    def scene(self, today):
+        """In whichever moment of its loop a real pod is looked at."""
+        return today
+
     def test_is_its_deployments_incident(self, scene, looping):
         namespace, (one, _) = looping
 
@@ -69,14 +74,6 @@ class TestAPodsAlert:
             lambda: f"{scene.record(incident)['state']}: {scene.words(incident)}",
         )
 
-    def test_of_a_pod_that_nobody_knows_is_told_and_never_triaged(self, scene):
-        namespace = scene.namespace()
-        alert = scene.alert(namespace, alertname="KubePodCrashLooping", pod="web-6d4cf56db6-zzzzz")
-
-        scene.fire(alert)
-
-        _is_for_people(scene, alert, "the scope cannot be determined")
-
 
 def _is_for_people(scene, alert, why, scope=""):
     """Told with that reason, never decided by the machine, closed when it resolves."""
@@ -93,6 +90,14 @@ def _is_for_people(scene, alert, why, scope=""):
 
 
 class TestWhatIsForPeopleOnly:
+    def test_an_alert_about_a_pod_that_nobody_knows(self, scene):
+        namespace = scene.namespace()
+        alert = scene.alert(namespace, alertname="KubePodCrashLooping", pod="web-6d4cf56db6-zzzzz")
+
+        scene.fire(alert)
+
+        _is_for_people(scene, alert, "the scope cannot be determined")
+
     def test_an_alert_that_names_nothing(self, scene):
         alert = scene.alert(scene.namespace())
         alert = alert._replace(labels={"alertname": "SomethingIsWrong"})
