@@ -18,7 +18,6 @@ from shared.secrets import Secrets
 from shared.settings import Redis, Settings
 from shared.state.client import Store
 from shared.state.transitions import Cause, State
-from tests.once_more import pytest_collectreport, pytest_runtest_logreport, pytest_sessionfinish  # noqa: F401  hooks
 
 TENANT, CLUSTER = "acme", "prod"
 # Out of the way of stories about something else.

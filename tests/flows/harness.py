@@ -32,7 +32,7 @@ FEW = {
     "storm_failing_percent": 101, "storm_new_incidents": 1000, "demote_after": 10, "repeats": 16,
     "breaker_failures": 100,
 }  # fmt: skip
-_AGAIN = {0, *range(500, 600)}
+_NOT_TAKEN = {502, 503}  # broken off, not ready
 _TOLD = ("what", "action", "outcome", "check", "reason", "text")
 SLOWER = 2  # a real container takes its time to start
 ZERO = "0001-01-01T00:00:00Z"
@@ -80,19 +80,22 @@ class Scene:
         self.redis = redis.Redis.from_url(world.redis_url, decode_responses=True)
         self._open: dict[str, Sent] = {}  # by fingerprint
         self._namespaces: list[str] = []
-        self._refused: list[int] = []
+        self._not_taken: list[str] = []
+        self._before = self.new()
         self.heartbeat()
         self.policy()
 
     def end(self) -> None:
         """Leave nothing that fires and no policy of one's own to the next story."""
-        if self._open:
-            self.resolve(*list(self._open.values()))
-        self.policy()
-        self.settle()
-        for namespace in self._namespaces:
-            self.cluster.delete("Namespace", "", namespace)
-        self.redis.close()
+        try:
+            if self._open:
+                self.resolve(*list(self._open.values()))
+        finally:
+            self.policy()
+            self.settle()
+            for namespace in self._namespaces:
+                self.cluster.delete("Namespace", "", namespace)
+            self.redis.close()
 
     # The cluster ---------------------------------------------------------------------------------------------------
 
@@ -157,22 +160,24 @@ class Scene:
         return self.send(group(*(alert.element("resolved") for alert in alerts), truncated=truncated))
 
     def send(self, body: Any) -> int:
-        """Post a body until it is taken, again after each 5xx and broken connection, as AlertManager does."""
+        """Post a body, and again while it is not taken, as AlertManager does. An answer but 200 fails the story."""
         deadline = time.monotonic() + self.patience_s
-        while (status := self.post(body)) in _AGAIN and time.monotonic() < deadline:
+        while (answer := self._try_to_send(body)) != "200" and time.monotonic() < deadline:
+            self._not_taken.append(answer)
             time.sleep(0.5)
-        assert status == 200, f"an alert is not taken: {status}"
-        return status
+        assert answer == "200", f"an alert is not taken: {answer}"
+        return 200
+
+    def _try_to_send(self, body: Any) -> str:
+        try:
+            status = self.post(body)
+        except httpx.TransportError as error:
+            return repr(error)
+        assert status in {200, *_NOT_TAKEN}, f"intake answers an alert with {status}"
+        return str(status)
 
     def post(self, body: Any) -> int:
-        """One post; its status, 0 where the connection broke."""
-        try:
-            status = self.world.post(body).status_code
-        except httpx.HTTPError:
-            status = 0
-        if status != 200:
-            self._refused.append(status)
-        return status
+        return self.world.post(body).status_code
 
     def heartbeat(self) -> None:
         self.post(group(Sent({"alertname": "Watchdog"}, "2026-01-01T00:00:00Z", "feedfacefeedface").element()))
@@ -211,7 +216,11 @@ class Scene:
                 return found
             time.sleep(0.05)
         said = (why if isinstance(why, str) else why()) or "it does not come true"
-        raise AssertionError(f"{said}\n{self.stands()}")
+        try:
+            stands = self.stands()
+        except redis.RedisError as error:
+            stands = f"nobody can tell how it stands: {error!r}"
+        raise AssertionError(f"{said}\n{stands}")
 
     # What came of it -----------------------------------------------------------------------------------------------
 
@@ -261,18 +270,15 @@ class Scene:
         return " | ".join(str(step) for ticket in self.tickets(incident) for step in ticket["history"])
 
     def stands(self) -> str:
-        """What whoever reads of a failure wants to know: how it stands in this story, and what was not delivered."""
+        """How the incidents of this story stand, and what was not delivered: what a failure is understood by."""
         lines = []
-        for incident in self.new():
+        for incident in sorted(self.new() - self._before):
             record = self.record(incident)
-            if record.get("scope", "").split("/")[1:2] and record["scope"].split("/")[1] in self._namespaces:
-                firing = self.redis.scard(f"{{akeso}}:{TENANT}:{CLUSTER}:firing:{incident}")
-                said = [" ".join(filter(None, map(line.get, _TOLD))) for line in self.audit(incident)]
-                lines.append(f"{record['scope']} is {record['state']}, {firing} alerts firing: {said}")
-        failed = [one for one in tuple(self.world.broker.log)[-500:] if not 200 <= one.status < 300]
-        return "\n".join([
-            *lines, f"due: {self.due()}", f"the webhook refused: {self._refused}", *map(str, failed[-20:]),
-        ])  # fmt: skip
+            firing = self.redis.scard(f"{{akeso}}:{TENANT}:{CLUSTER}:firing:{incident}")
+            said = [" ".join(str(line[name]) for name in _TOLD if line.get(name)) for line in self.audit(incident)]
+            lines.append(f"{record.get('scope')} is {record.get('state')}, {firing} alerts firing: {said}")
+        lost = [one for one in tuple(self.world.broker.log)[-500:] if not 200 <= one.status < 300]
+        return "\n".join([*lines, f"due: {self.due()}", f"not taken: {self._not_taken}", *map(str, lost[-20:])])
 
     def new(self) -> set[str]:
         """Ids of all incidents there are; a difference of two tells what a story has opened."""
