@@ -32,7 +32,8 @@ FEW = {
     "storm_failing_percent": 101, "storm_new_incidents": 1000, "demote_after": 10, "repeats": 16,
     "breaker_failures": 100,
 }  # fmt: skip
-_NOT_TAKEN = {502, 503}  # broken off, not ready
+_BROKEN_OFF = 502  # as the way in to a function says it
+_NOT_TAKEN = {_BROKEN_OFF, 503}
 _TOLD = ("what", "action", "outcome", "check", "reason", "text")
 SLOWER = 2  # a real container takes its time to start
 ZERO = "0001-01-01T00:00:00Z"
@@ -68,6 +69,11 @@ def group(*elements: Any, truncated: int = 0, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def waits_in_a_crash_loop(pod: dict[str, Any]) -> bool:
+    states = pod["status"].get("containerStatuses") or []
+    return any("CrashLoopBackOff" in str(state.get("state")) for state in states)
+
+
 class Scene:
     """One story in a world. Names are unique, so that scenes do not meet."""
 
@@ -81,7 +87,7 @@ class Scene:
         self._open: dict[str, Sent] = {}  # by fingerprint
         self._namespaces: list[str] = []
         self._not_taken: list[str] = []
-        self._before = self.new()
+        self._began_at = clock.now_ms()
         self.heartbeat()
         self.policy()
 
@@ -162,19 +168,20 @@ class Scene:
     def send(self, body: Any) -> int:
         """Post a body, and again while it is not taken, as AlertManager does. An answer but 200 fails the story."""
         deadline = time.monotonic() + self.patience_s
-        while (answer := self._try_to_send(body)) != "200" and time.monotonic() < deadline:
-            self._not_taken.append(answer)
+        while (status := self._answer(body)) in _NOT_TAKEN and time.monotonic() < deadline:
             time.sleep(0.5)
-        assert answer == "200", f"an alert is not taken: {answer}"
-        return 200
+        assert status == 200, f"an alert is not taken: {self._not_taken[-1]}"
+        return status
 
-    def _try_to_send(self, body: Any) -> str:
+    def _answer(self, body: Any) -> int:
         try:
             status = self.post(body)
+            said = str(status)
         except httpx.TransportError as error:
-            return repr(error)
-        assert status in {200, *_NOT_TAKEN}, f"intake answers an alert with {status}"
-        return str(status)
+            status, said = _BROKEN_OFF, repr(error)
+        if status != 200:
+            self._not_taken.append(said)
+        return status
 
     def post(self, body: Any) -> int:
         return self.world.post(body).status_code
@@ -272,8 +279,10 @@ class Scene:
     def stands(self) -> str:
         """How the incidents of this story stand, and what was not delivered: what a failure is understood by."""
         lines = []
-        for incident in sorted(self.new() - self._before):
+        for incident in sorted(self.new()):
             record = self.record(incident)
+            if float(record.get("opened_at", 0)) < self._began_at:
+                continue
             firing = self.redis.scard(f"{{akeso}}:{TENANT}:{CLUSTER}:firing:{incident}")
             said = [" ".join(str(line[name]) for name in _TOLD if line.get(name)) for line in self.audit(incident)]
             lines.append(f"{record.get('scope')} is {record.get('state')}, {firing} alerts firing: {said}")

@@ -1,12 +1,16 @@
 """The ladder of autonomy from outside: a remedy that did not help goes a step down, until a person promotes it."""
 
+from tests.flows.harness import waits_in_a_crash_loop
+
 
 class TestARemedyThatDidNotHelp:
     def test_goes_a_step_down_and_up_again_by_a_person_alone(self, today):
         today.policy(demote_after=1)
         namespace = today.namespace()
         today.deployment(namespace, minimum=0, behaviour="crash", ready_after=0)
-        pod = today.until(lambda: next((p for p in today.cluster.all("Pod", namespace) if _waits(p)), None))
+        pod = today.until(
+            lambda: next((p for p in today.cluster.all("Pod", namespace) if waits_in_a_crash_loop(p)), None)
+        )
         today.fire(today.alert(namespace, alertname="KubePodCrashLooping", pod=pod["metadata"]["name"]))
         incident = today.until_word("succeeded", namespace)
 
@@ -22,8 +26,3 @@ class TestARemedyThatDidNotHelp:
         assert today.asked("v1/promote", promotion)["cap"] == ""
         again = today.api("POST", "v1/promote", promotion)
         assert (again.status_code, "not held down" in again.text) == (409, True)
-
-
-def _waits(pod):
-    states = pod["status"].get("containerStatuses") or []
-    return any("CrashLoopBackOff" in str(state.get("state")) for state in states)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.flows.harness import group
+from tests.flows.harness import group, waits_in_a_crash_loop
 
 
 @pytest.fixture
@@ -10,7 +10,9 @@ def looping(scene):
     """A Deployment whose two pods crash, and the alerts of both pods, not sent yet."""
     namespace = scene.namespace()
     scene.deployment(namespace, replicas=2, minimum=0, behaviour="crash", ready_after=0)
-    pods = scene.until(lambda: [p for p in _pods(scene, namespace) if _waits(p)][1:] and _pods(scene, namespace))
+    pods = scene.until(
+        lambda: [p for p in _pods(scene, namespace) if waits_in_a_crash_loop(p)][1:] and _pods(scene, namespace)
+    )
     return namespace, [scene.alert(namespace, alertname="KubePodCrashLooping", pod=_name(pod)) for pod in pods]
 
 
@@ -20,11 +22,6 @@ def _pods(scene, namespace):
 
 def _name(pod):
     return pod["metadata"]["name"]
-
-
-def _waits(pod):
-    states = pod["status"].get("containerStatuses") or []
-    return any("CrashLoopBackOff" in str(state.get("state")) for state in states)
 
 
 class TestAPodsAlert:

@@ -59,23 +59,21 @@ def bare_function(folder: Path) -> Iterator[Callable[[], Service]]:
 @contextmanager
 def served(service: Service, env: dict[str, str]) -> Iterator[str]:
     """A function's process, begun; the address where it will answer."""
-    held = HeldPort()
-    port = held.number
     source = service.source or f"functions/{service.function}/main.py"
-    command = [
-        str(Path(sys.executable).with_name("functions-framework")), "--source", source, "--target", service.function,
-        "--host", HOST, "--port", str(port),
-    ]  # fmt: skip
-    process = subprocess.Popen(
-        command, cwd=ROOT, env={**env, **service.env, "PORT": str(port), "THREADS": "8"}, stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        yield f"http://{HOST}:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-        held.release()
+    with HeldPort() as held:
+        command = [
+            str(Path(sys.executable).with_name("functions-framework")), "--source", source, "--target",
+            service.function, "--host", HOST, "--port", str(held.number),
+        ]  # fmt: skip
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**env, **service.env, "PORT": str(held.number), "THREADS": "8"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            yield f"http://{HOST}:{held.number}"
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def answered(url: str, ask: Callable[[str], int]) -> float:
