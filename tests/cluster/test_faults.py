@@ -273,25 +273,23 @@ class TestTheNodeIsLostUnderThePodThatIsRestarted:
         story.until(lambda: story.cluster.get("Pod", namespace, first["metadata"]["name"]) is None, "no rollout")
         story.until(lambda: len(story.pods(namespace)) == 1 and story.on(namespace, "n2", ready=True), "none on n2")
         (pod,) = story.on(namespace, "n2")
-        alert = story.alert(namespace, alertname="KubePodCrashLooping", pod=pod["metadata"]["name"])
         target = {"kind": "Deployment", "namespace": namespace, "name": "web"}
 
         with keeper.without("kubelet-n2"):
-            story.fire(alert)
             story.asked("v1/run", {
                 "action": "restart_pod", "target": target, "params": {"pod": pod["metadata"]["name"]}, "dry_run": False,
                 "reason": "its node is gone",
             })  # fmt: skip
-            story.until(lambda: story.effects(namespace) == EVICTED, f"{story.effects(namespace)}")
+            story.until(lambda: story.effects(namespace) == EVICTED, lambda: f"{story.effects(namespace)}")
             story.until(lambda: story.on(namespace, "n1", ready=True), "no replacement on n1")
             old = story.cluster.get("Pod", namespace, pod["metadata"]["name"])
             assert "deletionTimestamp" in old["metadata"]  # nobody there to end it
 
             story.until(lambda: story.ready(namespace) == 1)  # the Deployment's controller says so, too
 
-            story.until(lambda: story.tick() and "succeeded" in story.all_words("Deployment", namespace))
+            story.until(lambda: story.tick() and "succeeded" in story.words(story.incident(namespace)))
             story.pass_(121)
-            story.until(lambda: "verified" in story.all_words("Deployment", namespace))
+            story.until_word("verified", namespace)
 
         story.until(lambda: story.cluster.get("Pod", namespace, pod["metadata"]["name"]) is None)
         assert story.effects(namespace) == EVICTED
