@@ -66,7 +66,7 @@ class Story(Scene):
             incident = self.incident(namespace, kind=kind)
             return incident and next(((incident, word) for word in words if word in self.words(incident)), None)
 
-        return self.until(said, f"none of {words}: {self.words(self.incident(namespace, kind=kind))}")
+        return self.until(said, lambda: f"none of {words}: {self.words(self.incident(namespace, kind=kind))}")
 
     def settle_fast(self):
         """Wait until the broker rests, while the lease of a run that got no answer ends before its last try."""
