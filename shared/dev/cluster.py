@@ -43,6 +43,23 @@ class Request(NamedTuple):
     field_manager: str
 
 
+class Fault(NamedTuple):
+    """What one request meets; empty `kind`, `verb` and `namespace`: whichever comes next. Status 0: there is no answer.
+
+    `applied`: what was asked is done all the same.
+    """
+
+    kind: str
+    verb: str
+    status: int
+    applied: bool
+    namespace: str
+
+    def meets(self, where: Target, verb: str) -> bool:
+        kind, namespace, _ = where.key
+        return self.kind in {"", kind} and self.verb in {"", verb} and self.namespace in {"", namespace}
+
+
 class Cluster(Seeds):
     """`start`, `stop`, seeds and switches; all callable from any thread. With a `token`, other bearers get 401."""
 
@@ -54,7 +71,7 @@ class Cluster(Seeds):
         self._api, self._controller = Api(self.store, self._judge), Controller(self.store)
         self.tick = self._controller.tick  # let the controllers act once, also while they are paused
         self._port, self._token, self._url = port, token, ""
-        self._faults: list[tuple[str, str, int | None, bool]] = []  # kind, verb, status, applied
+        self._faults: list[Fault] = []
         self._refusals: list[tuple[str, str, str, str, str]] = []  # kind, verb, policy, reason, message
         self._paused = False
         self._thread: threading.Thread | None = None
@@ -90,10 +107,11 @@ class Cluster(Seeds):
         self._paused = False
 
     def fault(
-        self, *, kind: str = "", verb: str = "", status: int | None = 500, times: int = 1, applied: bool = False
-    ) -> None:
+        self, *, kind: str = "", verb: str = "", status: int | None = 500, times: int = 1, applied: bool = False,
+        namespace: str = "",
+    ) -> None:  # fmt: skip
         """Answer the next matching requests with `status`, None for never; `applied`: after doing what was asked."""
-        self._faults += [(kind, verb, status, applied)] * times
+        self._faults += [Fault(kind, verb, status or 0, applied, namespace)] * times
 
     @property
     def unmet_faults(self) -> int:
@@ -198,16 +216,16 @@ class Cluster(Seeds):
             where = target(request.method, request.path, request.query)
             self.rights.check(user, where)
             verb = where.verb
-            fault = next((f for f in self._faults if f[0] in {"", where.key[0]} and f[1] in {"", verb}), None)
+            fault = next((one for one in self._faults if one.meets(where, verb)), None)
             if fault is not None:
                 self._faults.remove(fault)
-            if fault is None or fault[3]:
+            if fault is None or fault.applied:
                 check(where, request.query, request.headers)
                 if verb == "watch":
                     return await self._watch(where, request)
                 answer = self._api.answer(where, request.query, request.headers, await request.read())
             if fault is not None:
-                answer = Answer(fault[2] or 0, ApiError(fault[2] or 0, "Injected", "a fault was asked for").body)
+                answer = Answer(fault.status, ApiError(fault.status, "Injected", "a fault was asked for").body)
         except ApiError as error:
             answer = Answer(error.status, error.body)
         self._log(request, verb, answer.status, dry_run=dry_run)
@@ -230,10 +248,10 @@ class Cluster(Seeds):
 
     def _review(self, user: str, kind: str, data: bytes) -> web.Response:
         """Answer a question about somebody; of the faults only one that names this kind is meant for it."""
-        fault = next((f for f in self._faults if f[0] == kind), None)
+        fault = next((one for one in self._faults if one.kind == kind), None)
         if fault is not None:
             self._faults.remove(fault)
-            raise ApiError(fault[2] or 0, "Injected", "a fault was asked for")
+            raise ApiError(fault.status, "Injected", "a fault was asked for")
         self.reviews.append(kind)
         return web.json_response(review(self.rights, user, kind, data), status=201)
 

@@ -18,7 +18,7 @@ _KINDS = {kind.plural: name for name, kind in KINDS.items()}
 
 
 class Fault(NamedTuple):
-    """What one request is answered; `kind` and `verb` empty, `dry_run` None: whichever comes next.
+    """What one request is answered; `kind`, `verb` and `namespace` empty, `dry_run` None: whichever comes next.
 
     `applied`: the server does it anyhow. Status 0: there is no answer. Without a `body` it is a plain Status.
     """
@@ -30,13 +30,15 @@ class Fault(NamedTuple):
     headers: dict[str, str] = {}  # noqa: RUF012 - a tuple's default is shared, but nobody changes it
     body: Any = None
     applied: bool = False
+    namespace: str = ""
 
     def meets(self, kind: str, request: Request) -> bool:
         return (
             self.kind in {"", kind}
             and self.verb in {"", request.verb}
             and self.dry_run in {None, request.dry_run}
-        )  # fmt: skip
+            and _there(self.namespace, request)
+        )
 
     def said(self) -> Said:
         plain = {"kind": "Status", "code": self.status, "message": "a fault was asked for"}
@@ -57,8 +59,12 @@ class Hook(NamedTuple):
     namespace: str = ""
 
     def meets(self, kind: str, request: Request) -> bool:
-        there = not self.namespace or f"/namespaces/{self.namespace}/" in request.path
+        there = _there(self.namespace, request)
         return (self.kind, self.verb) == (kind, request.verb) and there and not request.dry_run
+
+
+def _there(namespace: str, request: Request) -> bool:
+    return not namespace or f"/namespaces/{namespace}/" in request.path
 
 
 _Wish = TypeVar("_Wish", Fault, Hook)

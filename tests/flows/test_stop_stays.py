@@ -2,12 +2,14 @@
 
 
 class TestAStopConfigMapThatIsPutBackEmpty:
-    def test_lifts_no_stop(self, own_world):
-        said = own_world.api("POST", "v1/stop", {"mode": "stop", "reason": "a test"})
-        assert said.is_success
-        own_world.cluster.edit("ConfigMap", own_world.home, "akeso-stop", {"data": None})
+    def test_lifts_no_stop(self, today):
+        today.asked("v1/stop", {"mode": "stop", "reason": "a test"})
+        stop = ("ConfigMap", today.home, "akeso-stop")
+        today.cluster.edit(*stop, {"data": None})
 
-        assert own_world.tick() == 204
+        def put_back():
+            today.tick()
+            return (today.cluster.get(*stop).get("data") or {}).get("mode") == "stop"
 
-        assert own_world.api("GET", "v1/status").json()["mode"] == "stop"
-        assert own_world.cluster.get("ConfigMap", own_world.home, "akeso-stop")["data"]["mode"] == "stop"
+        today.until(put_back, "the ConfigMap stays empty")
+        assert today.api("GET", "v1/status").json()["mode"] == "stop"

@@ -197,5 +197,5 @@ class TestAScopeThatVanishes:
         scene.pass_(3600, step=900)
 
         assert f"Deployment/{namespace}/web is gone" in scene.reasons(incident)
-        assert scene.post(group(alert.element("resolved"))) == 200
+        assert scene.send(group(alert.element("resolved"))) == 200
         scene.until_word("closed", namespace)

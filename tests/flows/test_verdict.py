@@ -64,8 +64,8 @@ class TestAVerdict:
         incident, _ = scene.heal(namespace, alert)
         scene.resolve(alert)
         scene.until_word("resolved", namespace)
-        scene.tick()  # what earlier stories have left is read before
-        scene.cluster.fault(kind="Deployment", verb="get", status=500, times=2)  # a read is tried twice
+        # A read is tried twice.
+        scene.cluster.fault(kind="Deployment", verb="get", status=500, times=2, namespace=namespace)
 
         scene.pass_(61)
         scene.until_word("unknown", namespace)

@@ -389,6 +389,13 @@ class TestFaults:
 
         assert statuses == [200, 500, 500, 200]
 
+    def test_a_fault_in_one_namespace_is_none_in_another(self, cluster, call):
+        cluster.fault(kind="Deployment", namespace="bank")
+
+        assert call("GET", WEB)[0] == 200
+        assert cluster.unmet_faults == 1
+        assert call("GET", WEB.replace("/shop/", "/bank/"))[0] == 500
+
     def test_a_fault_before_the_write_leaves_nothing_behind(self, cluster, call):
         cluster.fault(verb="patch", status=409)
 
