@@ -26,7 +26,7 @@ _SCRIPT: Final = """if [ -e /work/lock ]; then echo 'another instance holds /wor
 config=$(cat /etc/app/config)
 if [ "$config" = bad ]; then echo 'bad configuration'; exit 1; fi
 touch /work/lock /work/up
-if [ "$config" = fragile ]; then sleep 5; rm /work/up; echo 'died and left its lock'; exit 1; fi
+if [ "$config" = fragile ]; then sleep 10; rm /work/up; echo 'died and left its lock'; exit 1; fi
 trap 'exit 0' TERM
 sleep 1000000 & wait"""
 _LATER: Final = {

@@ -12,6 +12,8 @@ from tests.cluster.api import Api, until
 from tests.cluster.rig.machine import command
 
 _READS = {"get", "list", "watch"}
+_ACCOUNT = '"username":"system:serviceaccount:'
+_CONTROLLER = f"{_ACCOUNT}kube-system:"
 
 
 class Keeper:
@@ -20,6 +22,8 @@ class Keeper:
     def __init__(self, folder: Path, api: Api) -> None:
         self.folder, self.api = folder, api
         self._stopped: set[str] = set()
+        self._noted: list[str] = []  # lines about somebody's account, which is few of all
+        self._read_to = 0
 
     @contextmanager
     def without(self, part: str) -> Iterator[None]:
@@ -54,9 +58,18 @@ class Keeper:
 
     def audited(self, home: str, namespace: str = "") -> list[dict[str, Any]]:
         """What the API server noted of the accounts in `home`, oldest first; only about that namespace, if given."""
-        lines = (self.folder / "audit.log").read_text().splitlines()
-        found = [json.loads(line) for line in lines if f"system:serviceaccount:{home}:" in line]
+        self._read_on()
+        found = [json.loads(line) for line in self._noted if f"system:serviceaccount:{home}:" in line]
         return [one for one in found if not namespace or (one.get("objectRef") or {}).get("namespace") == namespace]
+
+    def _read_on(self) -> None:
+        """From where the last one has stopped: stories ask again and again, and the log of a whole tier is long."""
+        with (self.folder / "audit.log").open("rb") as log:
+            log.seek(self._read_to)
+            whole, newline, _ = log.read().rpartition(b"\n")  # the last line may not be written to its end
+        self._read_to += len(whole) + len(newline)
+        lines = whole.decode().splitlines()
+        self._noted += [line for line in lines if _ACCOUNT in line and _CONTROLLER not in line]
 
     def effects(self, home: str, namespace: str) -> list[str]:
         """Each write of ours that the API server let through, as `<verb> <resource>[/<subresource>] <account>`.

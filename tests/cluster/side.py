@@ -15,7 +15,6 @@ from shared.dev.cluster_rights import Granted
 from tests.cluster import normal
 from tests.cluster.api import Answer, Api, Object, until
 
-_WATCHED_S = 10.0
 _GROUPS = {
     "deployments": "apps/v1", "replicasets": "apps/v1", "statefulsets": "apps/v1", "daemonsets": "apps/v1",
     "jobs": "batch/v1", "cronjobs": "batch/v1", "networkpolicies": "networking.k8s.io/v1",
@@ -28,6 +27,8 @@ class Side:
 
     def __init__(self, api: Api, namespace: str, cluster: Cluster | None = None) -> None:
         self.namespace = namespace
+        # The cluster ends all pods of a node that it has missed for a while, by its name.
+        self.no_node = f"no-such-node-{namespace}"
         self.answers: list[tuple[str, Any]] = []
         self._api, self._cluster = api, cluster
         self._seen = normal.Seen()
@@ -68,7 +69,20 @@ class Side:
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
             "subjects": [{"kind": "ServiceAccount", "name": name, "namespace": self.namespace}],
         })  # fmt: skip
+        until(lambda: all(self._may(name, rule) for rule in rules), f"{name} may not what it was granted")
         return self._api.token(self.namespace, name, audience=audience)
+
+    def _may(self, account: str, rule: Object) -> bool:
+        """Whether the authorizer has seen that grant: it judges by what it has heard of so far."""
+        asked = {
+            "namespace": self.namespace, "verb": rule["verbs"][0], "group": rule["apiGroups"][0],
+            "resource": rule["resources"][0], "name": next(iter(rule.get("resourceNames", ())), ""),
+        }  # fmt: skip
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
+            "user": f"system:serviceaccount:{self.namespace}:{account}", "resourceAttributes": asked,
+        }}  # fmt: skip
+        answer = self._api.ok("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+        return bool(answer["status"]["allowed"])
 
     def named(self, method: str, path: str, **query: str) -> Object:
         """Send a request for a list, of which the names and the paging are compared."""
@@ -135,7 +149,7 @@ class Side:
 
     def watch(self, path: str, count: int, *, meanwhile: Callable[[], None] | None = None, **query: str) -> None:
         """Watch until `count` events have come or the stream ends, and compare them."""
-        query = {"watch": "true", "timeoutSeconds": "5", **query}
+        query = {"watch": "true", "timeoutSeconds": "60", **query}
         events: list[Any] = []
         with self._api.stream(path, **query) as answer:
             if answer.status != 200:

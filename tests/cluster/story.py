@@ -12,19 +12,21 @@ from tests.flows.harness import Scene
 
 FAST = 20.0  # how many times faster than in life the broker's back-off runs
 EVICTED = ["patch pods executor-restart-pod", "create pods/eviction executor-restart-pod"]
-# A life: serve until three probes have seen it, then do what the configuration says, and leave a lock behind that lasts
-# as long as the pod. `tail` keeps in memory a line that never ends, or as much as it is to print. What has outgrown its
-# limit needs 40 MB from then on and dies of that, a moment later, when the runtime has heard of the kill. If it is
-# careful it does so once, and before it tries again it reads in its cgroup whether it may have more.
+# A life: serve until ten probes have seen it, then do what the configuration says, and leave a lock behind that lasts
+# as long as the pod. What has leaked once finds it a while later, so that its kill can be seen. `tail` keeps in memory
+# a line without an end, or as much as it is to print. What has outgrown its limit needs 40 MB from then on and dies of
+# that, a moment later, when the runtime has heard of the kill. If it is careful it does so once, and before it tries
+# again it reads in its cgroup whether it may have more.
 CONFIG = "config=$(cat /etc/app/config)"
 _SCRIPT = f"""{CONFIG}
 enough() {{ head -c 40000000 /dev/zero | tail -c 40000000 > /dev/null; }}
 most() {{ cat /sys/fs/cgroup/memory/memory.limit_in_bytes || cat /sys/fs/cgroup/memory.max; }} 2> /dev/null
-killed() {{ sleep 1; exit 1; }}
+killed() {{ sleep 3; exit 1; }}
 serve() {{ touch /work/up; trap 'exit 0' TERM; sleep 1000000 & wait; exit; }}
 if [ -e /work/lock ]; then
   case $config in
     leaks) exec tail /dev/zero ;;
+    leaks-once) [ -e /work/again ] || {{ touch /work/again; sleep 10; }} ;;
     outgrown) enough || killed; serve ;;
     outgrown-careful) until [ "$(most)" -gt 33554432 ]; do sleep 0.5; done; enough || killed; serve ;;
   esac
@@ -35,7 +37,7 @@ if [ "$config" = bad ]; then echo 'bad configuration'; exit 1; fi
 if [ "$config" = hangs ]; then sleep 1000000; fi
 touch /work/up
 case $config in fragile | leaks | leaks-once | outgrown*)
-  until [ "$(wc -l < /work/probes)" -ge 3 ]; do sleep 0.1; done 2> /dev/null
+  until [ "$(wc -l < /work/probes)" -ge 10 ]; do sleep 0.1; done 2> /dev/null
   rm /work/up
   case $config in
     fragile) exit 1 ;;
@@ -43,7 +45,7 @@ case $config in fragile | leaks | leaks-once | outgrown*)
     *) exec tail /dev/zero ;;
   esac
 esac
-[ "$config" = fills ] && dd if=/dev/zero of=/heap bs=1M count=8
+if [ "$config" = fills ]; then sleep 15; dd if=/dev/zero of=/heap bs=1M count=8; fi
 serve"""
 _PROBE = "test -e /work/up && echo >> /work/probes"
 
@@ -121,7 +123,7 @@ class Story(Scene):
         volumes = [{"name": "work", "emptyDir": {}}, {"name": "app", "configMap": {"name": "web"}}]
         app = {
             "name": "app", "image": IMAGE, "command": ["sh", "-c", _SCRIPT],
-            "readinessProbe": {"exec": {"command": ["sh", "-c", _PROBE]}, "periodSeconds": 1},
+            "readinessProbe": {"exec": {"command": ["sh", "-c", _PROBE]}, "periodSeconds": 1, "timeoutSeconds": 10},
             "resources": {"limits": {"memory": "32Mi"}},
             "volumeMounts": [{"name": volume, "mountPath": path} for volume, path in places.items()],
             **(container or {}),

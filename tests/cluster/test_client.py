@@ -351,7 +351,7 @@ class TestAPodThatCrashedOnce:
         assert self.log(to, place, previous=True) == "one\ntwo\n"
         assert self.log(to, place, previous=True, lines=1) == "two\n"
         assert self.log(to, place, previous=True, most=5) == "one\nt"
-        assert self.log(to, place, previous=False) == "again\n"
+        until(lambda: self.log(to, place, previous=False) == "again\n", "it runs and has said nothing")
 
     def test_has_events_of_its_own_and_nobody_elses(self, to, place, crashed):
         uid = crashed["metadata"]["uid"]
@@ -446,7 +446,8 @@ class TestAColdExecutor:
         body = {"metadata": {"name": name}, "spec": spec}
         path = f"/apis/apps/v1/namespaces/{place}/deployments"
         api.ok("POST", path, body)
-        until(lambda: "observedGeneration" in api.ok("GET", f"{path}/{name}").get("status", {}))
+        # Its controller has then written all that it has to say of it.
+        until(lambda: "NewReplicaSetAvailable" in str(api.ok("GET", f"{path}/{name}").get("status", {})))
         server = urlsplit(api.url)
         (tmp_path / "tmp").mkdir()
         made = a_cold_run(

@@ -49,6 +49,8 @@ def policies(api):
         for one in render.render("base", catalogue=Catalogue.home(), **ARGUMENTS)
         if one["kind"] == "CustomResourceDefinition"
     )
+    # An installation that has just gone may have taken it along, and not be done yet.
+    until(lambda: "deletionTimestamp" not in api("GET", path(crd)).body.get("metadata", {}))
     api.apply(path(crd), crd)
     home = f"akeso-test-policy-{secrets.token_hex(4)}"
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": home}}

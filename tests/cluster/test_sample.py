@@ -71,11 +71,10 @@ class TestAClusterWithAnInstallation:
                 token = (Path(told["secrets"]) / "webhook-token").read_text().strip()
                 labels = {"alertname": "KubeDeploymentBelowMinimum", "namespace": namespace, "deployment": "web"}
                 alert = Sent(labels | {"severity": "warning"}, clock.iso(clock.now_ms()), "00000000000000aa")
-                answer = httpx.post(
-                    told["webhook_url"], json=group(alert.element()), headers={"authorization": f"Bearer {token}"},
-                    timeout=60, trust_env=False,
-                )  # fmt: skip
-                assert answer.status_code == 200
+                login = {"authorization": f"Bearer {token}"}
+                until(lambda: httpx.post(
+                    told["webhook_url"], json=group(alert.element()), headers=login, timeout=60, trust_env=False,
+                ).status_code == 200)  # fmt: skip
                 until(lambda: _ready(cluster, namespace) == 3)
             finally:
                 dev.terminate()

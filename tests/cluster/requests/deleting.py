@@ -70,7 +70,7 @@ def delete_a_pod_that_nobody_runs(side: Side) -> None:
 @story
 def delete_a_pod_with_grace(side: Side) -> None:
     one = side.at("pods", "p")
-    side("POST", side.at("pods"), pod(nodeName="there-is-no-such-node"))
+    side("POST", side.at("pods"), pod(nodeName=side.no_node))
     side("DELETE", one, dryRun="All")
     side("DELETE", one)
     side("GET", one)

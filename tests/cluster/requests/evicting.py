@@ -11,7 +11,7 @@ from tests.cluster.side import Side
 def _ready_pods(side: Side, *names: str, running: bool = True) -> dict[str, Any]:
     """Pods of one ReplicaSet that count as healthy although nothing runs them; the metadata of the first."""
     for name in names:
-        side("POST", side.at("pods"), pod(name, nodeName="there-is-no-such-node"), quiet=True)
+        side("POST", side.at("pods"), pod(name, nodeName=side.no_node), quiet=True)
         if running:
             status = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
             side("PATCH", side.at("pods", name, "status"), {"status": status}, form=MERGE_PATCH, quiet=True)
@@ -27,7 +27,7 @@ def _ready_pods(side: Side, *names: str, running: bool = True) -> dict[str, Any]
 
 @story
 def evict_without_a_budget(side: Side) -> None:
-    side("POST", side.at("pods"), pod(nodeName="there-is-no-such-node"), quiet=True)
+    side("POST", side.at("pods"), pod(nodeName=side.no_node), quiet=True)
     # A real server tries for ten seconds to evict a pending or leaving pod of another uid, unless a version is named.
     side("PATCH", side.at("pods", "p", "status"), {"status": {"phase": "Running"}}, form=MERGE_PATCH, quiet=True)
     one = side.at("pods", "p", "eviction")
@@ -70,7 +70,7 @@ def evict_a_pending_pod(side: Side) -> None:
 @story
 def evict_a_finished_pod(side: Side) -> None:
     for name, phase in (("p", "Succeeded"), ("q", "Failed"), ("r", "Running")):
-        side("POST", side.at("pods"), pod(name, nodeName="there-is-no-such-node"), quiet=True)
+        side("POST", side.at("pods"), pod(name, nodeName=side.no_node), quiet=True)
         side("PATCH", side.at("pods", name, "status"), {"status": {"phase": phase}}, form=MERGE_PATCH, quiet=True)
     side("POST", side.at(PDB), budget(minAvailable=2), quiet=True)
     side.budget("b")

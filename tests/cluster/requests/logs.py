@@ -9,7 +9,7 @@ from tests.cluster.side import Side
 def logs_without_a_container(side: Side) -> None:
     two = [{"name": "a", "image": "x"}, {"name": "b", "image": "x"}]
     side("POST", side.at("pods"), pod(containers=two, schedulerName="nobody"), quiet=True)
-    side("POST", side.at("pods"), pod("lost", nodeName="there-is-no-such-node"), quiet=True)
+    side("POST", side.at("pods"), pod("lost", nodeName=side.no_node), quiet=True)
     log = side.at("pods", "p", "log")
     side("GET", log)
     for query in (

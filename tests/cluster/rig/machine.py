@@ -7,6 +7,7 @@ sysctls that every kubelet sets; a cluster whose keeper was killed is cleared aw
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -29,6 +30,7 @@ _SYSCTLS: Final = (  # all that a kubelet sets at its start, for the whole machi
     "kernel/keys/root_maxbytes",
 )  # fmt: skip
 _START_S: Final = 240.0
+_END_S: Final = 60.0
 
 
 class Machine:
@@ -112,8 +114,18 @@ class Machine:
         keeper.wait()
         with suppress(ProcessLookupError):
             if self.pid:
-                os.kill(self.pid, signal.SIGKILL)
+                _kill(self.pid)
         _until_empty(self._cgroup)
+
+
+def _kill(pid: int) -> None:
+    """Return when it has ended, which the first process of a namespace does last. Raises ProcessLookupError."""
+    process = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGKILL)
+        select.select([process], [], [], _END_S)
+    finally:
+        os.close(process)
 
 
 def command(folder: Path, do: str, part: str, number: int = 0) -> None:
