@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from shared import clock
 from shared.dev import redis as embedded
@@ -18,6 +19,10 @@ from shared.secrets import Secrets
 from shared.settings import Redis, Settings
 from shared.state.client import Store
 from shared.state.transitions import Cause, State
+
+# A busy machine is no finding about the code.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 TENANT, CLUSTER = "acme", "prod"
 # Out of the way of stories about something else.

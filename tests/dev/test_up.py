@@ -34,7 +34,7 @@ def paused(world, source):
 def unresolved(world, source):
     source.send_resolved = False
 
-up.PATIENCE_S = 30
+up.PATIENCE_S = {"paused": 60, "unresolved": 30}[sys.argv[1]]  # only the latter waits so long in any case
 sys.exit(up.serve(up.Options(once=True, folder=Path(sys.argv[2])), prepare=globals()[sys.argv[1]]))
 """
 

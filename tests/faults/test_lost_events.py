@@ -194,6 +194,6 @@ class TestADueEntryThatCannotBePublished:
 
         story.begin()
         play.tick_for(120, lambda: story.known)
-        play.tick_for(900, lambda: f"stuck at {kind}" in str(play.world.desk.tickets()[-1]))
+        play.tick_for(900, lambda: f"stuck at {kind}" in str(play.tickets(f"{kind}-{entry['ref']}")))
 
         assert play.due(kind) == []

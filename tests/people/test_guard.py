@@ -182,7 +182,7 @@ class TestScopes:
         one, other = place()["scopes"]
         assert (one["scope"], one["lease"], one["cooldown"], one["backoff"]) == ("Deployment/shop/a", "g1", None, None)
         assert (other["lease"], other["fails"]) == ("", 3)
-        assert 55 <= other["backoff"]["left_s"] <= 60
+        assert 30 <= other["backoff"]["left_s"] <= 60
 
     @pytest.mark.parametrize(
         ("record", "earned"),

@@ -19,7 +19,7 @@ from tests.conftest import ONE_ENGINE
 from tests.state.redis_proxy import RedisProxy
 from tests.state.world import World
 
-TIMEOUT_MS = 600
+TIMEOUT_MS, PATIENT_MS = 600, 5000
 POLICY = flat(Policy(), "r1")
 RUN = {"mode": "run", "reason": "", "by": "", "since": "then"}
 PATIENT_S = 60.0  # far more than any call may take, so that a slow machine fails no test
@@ -38,7 +38,16 @@ def door(redis_server):
 @pytest.fixture
 def asking(world, door, tmp_path):
     """The world once more, for a client that goes through the door."""
-    store = store_of(door.url, tmp_path)
+    yield from _beyond(world, store_of(door.url, tmp_path))
+
+
+@pytest.fixture
+def patient(world, door, tmp_path):
+    """The same for stories that are not about time."""
+    yield from _beyond(world, store_of(door.url, tmp_path, PATIENT_MS))
+
+
+def _beyond(world, store):
     yield World(State(store), world.sim, world.redis)
     store._redis.close()
 
@@ -109,15 +118,15 @@ class TestABadConnection:
         for number in range(20):
             assert asking.take(f"n{number}") == ["post"]
 
-    def test_whose_answer_is_lost_has_happened_once_however_often_it_is_asked(self, asking, door, world):
+    def test_whose_answer_is_lost_has_happened_once_however_often_it_is_asked(self, patient, door, world):
         incident = world.opened()
         cause = world.cause("guard")
-        asking.admit(incident, dry=True)
+        patient.admit(incident, dry=True)
         door.be("cut")
-        refused(lambda: asking.admit(incident, cause=cause))
+        refused(lambda: patient.admit(incident, cause=cause))
         door.be("open")
 
-        first, again = asking.admit(incident, cause=cause), asking.admit(incident, cause=cause)
+        first, again = patient.admit(incident, cause=cause), patient.admit(incident, cause=cause)
 
         assert first["decision"] == again["decision"] == "approved"
         assert first["replay"]
@@ -132,35 +141,35 @@ class TestAServerThatAnswersNo:
     def before(self, world):
         return world.dump()
 
-    def test_because_its_scripts_were_flushed_is_given_them_again(self, asking, world):
-        asking.take("before")
+    def test_because_its_scripts_were_flushed_is_given_them_again(self, patient, world):
+        patient.take("before")
         world.redis.script_flush()
         incident = world.opened()
         world.redis.script_flush()
         cause = world.cause("guard")
-        granted = asking.admit(incident, cause=cause)
+        granted = patient.admit(incident, cause=cause)
         world.redis.script_flush()
-        assert asking.admit(incident, cause=cause) == {**granted, "replay": True}
+        assert patient.admit(incident, cause=cause) == {**granted, "replay": True}
         assert world.counter("decisions_total|decision=approved|action=scale_deployment") == 1
 
-    def test_because_it_is_a_replica_has_no_epoch_of_ours(self, asking, world, before):
+    def test_because_it_is_a_replica_has_no_epoch_of_ours(self, patient, world, before):
         """It never comes as far as READONLY; and once it is promoted it is another server."""
         world.redis.execute_command("REPLICAOF", "127.0.0.1", 1)
         try:
             with pytest.raises(EpochError):
-                asking.take("l")
+                patient.take("l")
         finally:
             world.redis.execute_command("REPLICAOF", "NO", "ONE")
         with pytest.raises(EpochError):
-            asking.take("l")
+            patient.take("l")
         assert world.dump() == before
-        assert asking.load(policy=POLICY, stop=RUN)["state"] == "hydrated"
-        assert asking.take("l") == ["post"]
+        assert patient.load(policy=POLICY, stop=RUN)["state"] == "hydrated"
+        assert patient.take("l") == ["post"]
 
     def test_because_its_password_is_another_one_by_now(self, tmp_path):
         (tmp_path / "redis-password").write_text("old\n")
         with embedded.start(tmp_path / "locked", password="old") as server:
-            store = store_of(f"redis://127.0.0.1:{server.port}/0", tmp_path)
+            store = store_of(f"redis://127.0.0.1:{server.port}/0", tmp_path, PATIENT_MS)
             assert store.read("PING")
             with redis.Redis.from_url(server.url) as admin:
                 admin.config_set("requirepass", "new")
@@ -179,18 +188,18 @@ class TestAServerThatIsNoMasterAnyMore:
         with embedded.start(tmp_path / "other", binary=redis_server.binary) as server:
             yield server
 
-    def test_is_left_once_it_no_longer_has_our_epoch(self, asking, world, door, other):
+    def test_is_left_once_it_no_longer_has_our_epoch(self, patient, world, door, other):
         """As a replica it has the new master's, so that every script is refused before it comes to a write."""
-        asking.take("before")
+        patient.take("before")
         door.lead_to(other.port)
-        beyond = World(State(store_of(other.url, Path("/nonexistent"), 5000)), world.sim, world.redis)
+        beyond = World(State(store_of(other.url, Path("/nonexistent"), PATIENT_MS)), world.sim, world.redis)
         world.redis.execute_command("REPLICAOF", "127.0.0.1", other.port)
         try:
             until(lambda: world.redis.info("replication")["master_link_status"] == "up")
             beyond.load(policy=POLICY, stop=RUN)
             with pytest.raises(EpochError):
-                asking.take("l")
-            assert asking.take("l") == ["post"]
+                patient.take("l")
+            assert patient.take("l") == ["post"]
         finally:
             world.redis.execute_command("REPLICAOF", "NO", "ONE")
             beyond.state.store._redis.close()
