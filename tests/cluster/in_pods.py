@@ -47,9 +47,12 @@ class InPods:
         self._ticket_token = secrets.token_hex(16)
         self._addresses: dict[str, str] = {}
         self.functions: list[Object] = []
+        # A Service has no address for the moment in which a busy machine answers its pod's probes late.
+        self._http = httpx.Client(transport=httpx.HTTPTransport(retries=5), timeout=60, trust_env=False)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
+            stack.enter_context(self._http)
             self.redis = embedded.start(self.folder / "redis", password=secrets.token_hex(8))
             stack.callback(self.redis.stop)
             self.redis_url = self.redis.url
@@ -92,11 +95,11 @@ class InPods:
 
     def post(self, body: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {self.secret('webhook-token')}"}
-        return httpx.post(f"{self.url('intake')}/v1/alerts/{TENANT}/{CLUSTER}", json=body, headers=headers, timeout=60)
+        return self._http.post(f"{self.url('intake')}/v1/alerts/{TENANT}/{CLUSTER}", json=body, headers=headers)
 
     def api(self, method: str, path: str, body: dict[str, Any] | None = None) -> httpx.Response:
         headers = {"authorization": f"Bearer {self._person}"}
-        return httpx.request(method, f"{self.url('api')}/{path}", json=body, headers=headers, timeout=60)
+        return self._http.request(method, f"{self.url('api')}/{path}", json=body, headers=headers)
 
     def tick(self) -> int:
         headers = {
@@ -104,7 +107,7 @@ class InPods:
             "content-type": "application/json",
         }  # fmt: skip
         try:
-            return httpx.post(self.url("sweeper"), headers=headers, content=b"{}", timeout=60).status_code
+            return self._http.post(self.url("sweeper"), headers=headers, content=b"{}").status_code
         except httpx.HTTPError:
             return 0
 
