@@ -42,7 +42,7 @@ def test_the_broker_does_what_the_row_says(row, subscriber):
             pytest.skip(row.spec["local"])
         sender = row.send(REAL)
         if sender == "gone":
-            time.sleep(10)
+            time.sleep(20)
         row.check(subscriber, sender, "broker-ingress", 1.0)
         return
     speed = row.spec.get("speed", SPEED)

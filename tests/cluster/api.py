@@ -77,7 +77,7 @@ class Api:
         """The answer to a request whose body comes bit by bit, as a watch's does."""
         headers = {"Accept": "application/json"} | ({"Authorization": self._bearer} if self._bearer else {})
         answer = self._admin.request("GET", f"{self.url}{path}?{urlencode(query)}", headers=headers,
-                                     preload_content=False, timeout=30)  # fmt: skip
+                                     preload_content=False, timeout=90)  # fmt: skip
         try:
             yield answer
         finally:

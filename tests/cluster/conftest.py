@@ -62,6 +62,7 @@ def story(real_world, keeper):
     yield story
     story.gate._hooks.clear()
     keeper.ensure("apiserver")
+    keeper.ensure("kubelet-n2")
     story.end()
 
 

@@ -1,8 +1,6 @@
 """What only a test of a cluster of our own may do: end its programs, lose its nodes, read what its API server noted."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +23,6 @@ class Keeper:
         self._noted: list[str] = []  # lines about somebody's account, which is few of all
         self._read_to = 0
 
-    @contextmanager
-    def without(self, part: str) -> Iterator[None]:
-        """One of the cluster's programs is killed, and started again at the end."""
-        self.stop(part)
-        try:
-            yield
-        finally:
-            self.start(part)
-
     def stop(self, part: str) -> None:
         command(self.folder, "stop", part)
         self._stopped.add(part)
@@ -46,7 +35,7 @@ class Keeper:
             until(self._answers, "the API server does not come back")
 
     def ensure(self, part: str) -> None:
-        """Start it if a test that failed has left it stopped."""
+        """Start it again if it is stopped."""
         if part in self._stopped:
             self.start(part)
 

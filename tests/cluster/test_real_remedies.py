@@ -20,50 +20,6 @@ RAISED_SOAK_S = 181
 DEADLINE_S = 5  # of a rollout
 
 
-class TestAContainerThatHasOutgrownItsMemory:
-    """First: by a clock that later stories have set on by an hour its kills are too long ago to speak for more."""
-
-    def test_and_runs_gets_half_more_in_place(self, story):
-        namespace = story.namespace()
-        story.workload(namespace, "outgrown-careful")
-        (pod,) = story.names(namespace)
-        story.until(lambda: _killed(story, namespace) and _running(story, namespace), "it is not running again")
-        story.until(lambda: not story.serves("Deployment", namespace), "it still serves")
-
-        alert = story.alert(namespace, alertname="KubeDeploymentReplicasMismatch")
-        story.fire(alert)
-        story.until_word("succeeded", namespace)
-        story.until(lambda: story.serves("Deployment", namespace), "it never has enough")
-        incident = story.cured(alert, namespace, soak_s=RAISED_SOAK_S)
-
-        assert story.effects(namespace) == [
-            f"patch {what} executor-increase-resources" for what in ("pods", "pods/resize")
-        ]
-        assert story.names(namespace) == {pod}
-        assert _restarts(story, namespace) == 1  # by the kill; the new size has started nothing again
-        assert _limits(story, namespace) == ["48Mi"]
-        assert story.tickets(incident) == []
-
-    def test_and_waits_to_be_started_again_gets_it_with_a_new_pod(self, story):
-        namespace = story.namespace()
-        story.workload(namespace, "outgrown")
-        pod = story.looping(namespace)
-        assert _killed(story, namespace)
-
-        alert = _alert(story, namespace, pod)
-        story.look_while_it_waits(namespace, pod, times=20)  # in the second in which it runs the plan is another one
-        story.fire(alert)
-        story.until_word("succeeded", namespace)
-        story.until(lambda: pod not in story.names(namespace) and story.on(namespace, ready=True), "no fresh pod")
-        story.until(lambda: _rolled_out(story, namespace), "the rollout does not end")
-        incident = story.cured(alert, namespace, soak_s=RAISED_SOAK_S)
-
-        assert set(story.effects(namespace)) == {"patch deployments executor-increase-resources"}
-        assert _limits(story, namespace) == ["48Mi"]
-        assert not _killed(story, namespace)
-        assert story.tickets(incident) == []
-
-
 class TestANewVersionThatCrashes:
     def test_in_the_place_of_the_former_one_gives_way_to_a_fresh_pod_of_that(self, story):
         namespace = story.namespace()
@@ -107,7 +63,51 @@ class TestANewVersionThatCrashes:
         assert story.effects(namespace) == []
         assert pod in story.names(namespace)
 
-    def test_beside_the_former_one_is_taken_back(self, story):
+
+class TestAContainerThatHasOutgrownItsMemory:
+    def test_and_runs_gets_half_more_in_place(self, story):
+        namespace = story.namespace()
+        story.workload(namespace, "outgrown-careful")
+        (pod,) = story.names(namespace)
+        story.until(lambda: _killed(story, namespace) and _running(story, namespace), "it is not running again")
+        story.until(lambda: not story.serves("Deployment", namespace), "it still serves")
+
+        alert = story.alert(namespace, alertname="KubeDeploymentReplicasMismatch")
+        story.fire(alert)
+        story.until_word("succeeded", namespace)
+        story.until(lambda: story.serves("Deployment", namespace), "it never has enough")
+        incident = story.cured(alert, namespace, soak_s=RAISED_SOAK_S)
+
+        assert story.effects(namespace) == [
+            f"patch {what} executor-increase-resources" for what in ("pods", "pods/resize")
+        ]
+        assert story.names(namespace) == {pod}
+        assert _restarts(story, namespace) == 1  # by the kill; the new size has started nothing again
+        assert _limits(story, namespace) == ["48Mi"]
+        assert story.tickets(incident) == []
+
+    def test_and_waits_to_be_started_again_gets_it_with_a_new_pod(self, story):
+        namespace = story.namespace()
+        story.workload(namespace, "outgrown")
+        pod = story.looping(namespace)
+        assert _killed(story, namespace)
+
+        alert = _alert(story, namespace, pod)
+        story.look_while_it_waits(namespace, pod, times=20)  # in the second in which it runs the plan is another one
+        story.fire(alert)
+        story.until_word("succeeded", namespace)
+        story.until(lambda: pod not in story.names(namespace) and story.on(namespace, ready=True), "no fresh pod")
+        story.until(lambda: _rolled_out(story, namespace), "the rollout does not end")
+        incident = story.cured(alert, namespace, soak_s=RAISED_SOAK_S)
+
+        assert set(story.effects(namespace)) == {"patch deployments executor-increase-resources"}
+        assert _limits(story, namespace) == ["48Mi"]
+        assert not _killed(story, namespace)
+        assert story.tickets(incident) == []
+
+
+class TestANewVersionBesideTheFormerOne:
+    def test_that_never_gets_ready_is_taken_back(self, story):
         namespace = story.namespace()
         story.workload(namespace, "good", replicas=2)
         story.until(lambda: story.cluster.get("Deployment", namespace, "web")["status"].get("availableReplicas") == 2)

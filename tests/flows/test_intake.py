@@ -278,7 +278,12 @@ def cut_off(scene):
 def _ledgered(scene, cut_off, body):
     """Post until it is noted: a function that does not get up in time says 503 as well."""
     known = set(scene.due("alert"))
-    scene.until(lambda: cut_off(body) == 503 and set(scene.due("alert")) - known)
+
+    def noted():
+        assert cut_off(body) == 503
+        return set(scene.due("alert")) - known
+
+    scene.until(noted)
 
 
 class TestABrokerThatIsDown:
