@@ -181,11 +181,10 @@ class TestFailures:
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
             thread.start()
             channel = Webhook(
-                f"http://127.0.0.1:{server.server_port}/", Secrets(tmp_path), timeout_ms=1000, direct=True
+                f"http://127.0.0.1:{server.server_port}/", Secrets(tmp_path), timeout_ms=3000, direct=True
             )
             try:
-                said = str(failed(lambda: channel.open(TICKET)))
-                assert "too slow" in said or "ReadTimeout" in said  # where the machine stood still between two drips
+                assert "too slow" in str(failed(lambda: channel.open(TICKET)))
             finally:
                 stopped.set()
                 server.shutdown()

@@ -83,6 +83,16 @@ class Api:
         finally:
             answer.close()
 
+    def allows(self, user: str, *, verb: str, resource: str, group: str = "", namespace: str, name: str = "") -> bool:
+        """Whether the authorizer lets that user do it by what it has heard of so far."""
+        about = {"verb": verb, "group": group, "resource": resource, "namespace": namespace, "name": name}
+        review = {
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": {"user": user, "resourceAttributes": about},
+        }  # fmt: skip
+        answer = self.ok("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews", review)
+        return bool(answer["status"]["allowed"])
+
     def ok(self, method: str, path: str, body: Any = None, **more: Any) -> Object:
         """The body of an answer that must be a success."""
         answer = self(method, path, body, **more)

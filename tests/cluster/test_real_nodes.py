@@ -109,7 +109,7 @@ class TestADrain:
 
         _run(story, "drain_node")
         incident = _until(story, "progressing")
-        story.settle()
+        story.until_held_up(incident)
         story.pass_(1620, step=1620)
         _until(story, "failed")
 

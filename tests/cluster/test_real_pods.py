@@ -167,7 +167,7 @@ class TestANodeThatIsDrainedMeanwhile:
             assert word in ({"succeeded", "skipped"} if first == "the same pod" else {"failed"})
             assert story.effects(namespace) == MARKED
             assert story.on(namespace, "n2") == []
-            assert len(story.on(namespace, "n1")) == 2
+            story.until(lambda: len(story.on(namespace, "n1", ready=True)) == 2, "not ready on n1 any more")
 
 
 class TestAPodThatTheKubeletEvicts:

@@ -359,6 +359,14 @@ class Scene:
         self.settle()
         return incident, attempt
 
+    def until_held_up(self, incident: str) -> None:
+        """Wait until a run has waited in vain and has ended: its patience counts from then on, so time may pass.
+
+        What has only written so far, as a drain its cordon, has not begun to wait.
+        """
+        self.until(lambda: any(line.get("text") for line in self.lines(incident, "progressing")))
+        self.settle()
+
     def told_of(self, alert: Sent, namespace: str) -> str:
         """Fire, and wait until a person has a ticket about the Deployment there; the incident's id."""
         self.fire(alert)

@@ -97,18 +97,8 @@ def _draining(scene, ill):
     scene.cluster.pdb(namespace, "web", {"app": "web"}, min_available=2)
     scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
     incident = _approved(scene, ill)
-    _until_held_up(scene, incident)
+    scene.until_held_up(incident)
     return namespace, incident
-
-
-def _until_held_up(scene, incident):
-    """Its run may end with the cordon: the next one then begins to wait, before the test lets time pass."""
-
-    def looked():
-        return any(line.get("text") for line in scene.lines(incident, "progressing"))
-
-    scene.until(looked)
-    scene.settle()
 
 
 class TestANodeThatIsLost:
@@ -217,7 +207,7 @@ class TestANodeThatNeedsRepair:
 
         scene.fire(_alert(scene, ill, "NodeRAIDDegraded"))
         incident = _approved(scene, ill)
-        _until_held_up(scene, incident)
+        scene.until_held_up(incident)
         assert _cordoned(scene, ill)
         scene.pass_(1620, step=1620)
 

@@ -191,9 +191,7 @@ class TestAGrowthThatDoesNotArrive:
         namespace = claim(scene, grows=True, resize="file-system-pending")
         scene.fire(filling(scene, namespace))
         incident = scene.until(lambda: scene.incident(namespace, "data", KIND))
-        # It waits since before the time passes, in whichever run it has begun to.
-        scene.until(lambda: any(line.get("text") for line in scene.lines(incident, "progressing")))
-        scene.settle()
+        scene.until_held_up(incident)
 
         scene.pass_(600, step=600)  # at one look: each that finds time left waits for as long as a run may take
 
